@@ -1,0 +1,46 @@
+/**
+ * The subcommands. `main.ts` runs them from here and `help.ts` describes them. Each is loaded only when
+ * it is asked for, by a literal import, so that bundlers and the import checks can see it.
+ */
+
+import type { OptionTable } from "./options.ts";
+
+/** What the file of a subcommand exports. */
+export interface CommandModule {
+  /** Its command line, `holdfast exec [options] TARGET ...`; several lines when it has several forms. */
+  usage: string;
+  /** What it hands to `parseOptions`, and what its help prints. */
+  options: OptionTable;
+  /** Carries it out and resolves to the exit status. What it throws is reported by `main.ts`. */
+  run(args: string[]): Promise<number>;
+}
+
+/** A subcommand before it is loaded. */
+export interface Command {
+  /** One line for the overview, without a full stop. */
+  summary: string;
+  load(): Promise<CommandModule>;
+}
+
+/** By name, in the order of the overview. Look names up with `Object.hasOwn`: they come from argv. */
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  exec: { summary: "run a command on the target", load: () => import("./exec.ts") },
+  put: { summary: "copy files and trees to the target", load: () => import("./put.ts") },
+  fetch: { summary: "copy files and trees from the target", load: () => import("./fetch.ts") },
+  client: { summary: "carry out actions read from stdin", load: () => import("./client.ts") },
+  ssh: { summary: "stand in for ssh, for other tools", load: () => import("./ssh.ts") },
+  status: { summary: "show the daemon and its connections", load: () => import("./status.ts") },
+  disconnect: {
+    summary: "close the connection to a target",
+    load: () => import("./disconnect.ts"),
+  },
+  stop: { summary: "stop the daemon", load: () => import("./stop.ts") },
+  daemon: {
+    summary: "hold the connections (started on demand)",
+    load: () => import("./daemon.ts"),
+  },
+  bootstrap: {
+    summary: "be the first stage on a target (started by the daemon)",
+    load: () => import("./bootstrap.ts"),
+  },
+};

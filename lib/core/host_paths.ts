@@ -1,0 +1,15 @@
+/** What all hosts resolve alike: relative paths and the words to execute. */
+import type { SpawnOptions } from "./host.ts";
+
+/** Relative paths are relative to the home of the context's user. */
+export function absolute(host: { home(): string }, path: string): string {
+  if (path.startsWith("/")) return path;
+  const home = host.home();
+  return path === "" ? home : `${home === "/" ? "" : home}/${path}`;
+}
+
+/** The words to execute: the login shell's `-c` for a command line, as sshd does it. */
+export function shellWords(options: SpawnOptions, shell: string | undefined): string[] {
+  if (typeof options.command !== "string") return [...options.command];
+  return [shell || "/bin/sh", "-c", options.command];
+}

@@ -1,0 +1,139 @@
+/** Runs processes for other contexts: their streams, their signals, and their end when the caller goes. */
+import { HoldfastError, toHoldfastError } from "./errors.ts";
+import type { ByteSource, Child, ExitStatus, Host, SpawnOptions } from "./host.ts";
+import type { Json, JsonObject } from "./json.ts";
+import type { Call, Service } from "./service.ts";
+import { pump, ReceiveStream, SendStream } from "./stream.ts";
+
+/** Milliseconds that a process group gets after HUP, and after TERM, before the next signal. */
+const GRACE = { HUP: 1000, TERM: 4000 };
+
+/**
+ * Arguments of `process.exec`. Streams are handles that the caller opened. The reply is an
+ * {@linkcode ExitStatus}, sent when the process has ended and all its output has been sent.
+ */
+export interface ExecArguments extends SpawnOptions {
+  /** Null: standard input is empty. */
+  stdin: number | null;
+  stdout: number;
+  stderr: number;
+  /** Leave the process alone when the caller goes away; what it still writes is dropped. */
+  leave?: boolean;
+}
+
+/** A process and what decides its end. */
+interface Running {
+  child: Child;
+  leave: boolean;
+  /** Resolves when the process has ended and its output is closed. */
+  done: Promise<unknown>;
+}
+
+export class ProcessService {
+  readonly #host: Host;
+  readonly #running: Map<string, Running> = new Map();
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** The methods `exec`, `signal` and `resize`; the latter two name a process by its stdout handle. */
+  get service(): Service {
+    return {
+      exec: {
+        policy: "parents",
+        handle: (args, call) =>
+          this.#exec(args as unknown as ExecArguments, call) as Promise<unknown> as Promise<Json>,
+      },
+      signal: {
+        policy: "parents",
+        handle: ({ id, signal }, { src }) => {
+          this.#running.get(`${src},${id}`)?.child.kill(`SIG${signal}`);
+        },
+      },
+      resize: {
+        policy: "parents",
+        handle: ({ id, columns, rows }: JsonObject, { src }) => {
+          const size = { columns: Number(columns), rows: Number(rows) };
+          this.#running.get(`${src},${id}`)?.child.resize(size);
+        },
+      },
+    };
+  }
+
+  /** Ends every process that may not outlive its caller; resolves when they are gone. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#running.values()].map((running) => terminate(running)));
+  }
+
+  async #exec(args: ExecArguments, call: Call): Promise<ExitStatus> {
+    // The streams first, without waiting: their frames may be right behind the call.
+    const at = (id: number) => ({ peer: call.src, id });
+    const stdin = args.stdin === null ? null : ReceiveStream.accept(call.router, at(args.stdin));
+    const stdout = SendStream.accept(call.router, at(args.stdout));
+    const stderr = SendStream.accept(call.router, at(args.stderr));
+    let child: Child;
+    try {
+      child = await this.#host.spawn(args);
+    } catch (error) {
+      const reason = toHoldfastError(error);
+      stdin?.cancel(reason);
+      stdout.abort(reason);
+      stderr.abort(reason);
+      throw reason;
+    }
+    const key = `${call.src},${args.stdout}`;
+    const output = [deliver(child.stdout, stdout), deliver(child.stderr, stderr)];
+    const done = Promise.all([child.exit, ...output]);
+    const running: Running = { child, leave: args.leave ?? false, done };
+    this.#running.set(key, running);
+    const onAbort = () => void terminate(running);
+    call.signal.addEventListener("abort", onAbort);
+    if (call.signal.aborted) onAbort();
+    void feed(stdin, child);
+    try {
+      return (await done)[0];
+    } finally {
+      this.#running.delete(key);
+      call.signal.removeEventListener("abort", onAbort);
+      stdin?.cancel();
+    }
+  }
+}
+
+/** HUP, then TERM, then KILL to the whole group, until it has ended and its output is closed. */
+async function terminate({ child, leave, done }: Running): Promise<void> {
+  if (leave) return;
+  for (const [signal, grace] of [["SIGHUP", GRACE.HUP], ["SIGTERM", GRACE.TERM]] as const) {
+    child.kill(signal);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const waited = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, grace, false);
+    });
+    const ended = await Promise.race([done.then(() => true), waited]);
+    clearTimeout(timer);
+    if (ended) return;
+  }
+  child.kill("SIGKILL");
+  await done;
+}
+
+async function feed(stdin: ReceiveStream | null, child: Child): Promise<void> {
+  try {
+    if (stdin) await pump(stdin, child.stdin);
+    else await child.stdin.close();
+  } catch (error) {
+    // The process closed its input, or the sender broke off: either way no more will be written.
+    stdin?.cancel(new HoldfastError("io", (error as Error).message));
+    await child.stdin.close();
+  }
+}
+
+/** Sends a process's output; when nobody reads it any more, it is drained so that the process can end. */
+async function deliver(source: ByteSource, stream: SendStream): Promise<void> {
+  try {
+    await pump(source, stream);
+  } catch {
+    while (await source.read().catch(() => null));
+  }
+}

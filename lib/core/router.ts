@@ -1,0 +1,325 @@
+/** Decides where each frame goes: to a handler of this context, over another link, or back as a dead reply. */
+import {
+  CALL_SERVICE,
+  DEL_ROUTE,
+  FIRST_DYNAMIC_HANDLE,
+  IS_DATA,
+  IS_DEAD,
+  MIRROR,
+} from "./constants.ts";
+import { type ErrorKind, HoldfastError } from "./errors.ts";
+import { type Frame, type Header, makeFrame, stampAuth } from "./frame.ts";
+import { decodeJson, encodeJson, type Json, type JsonObject } from "./json.ts";
+import { LIMITS } from "./limits.ts";
+import type { Link } from "./link.ts";
+
+/** Receives the frames of one handle. */
+export interface Handler {
+  /** The only context that may send to it; null for the standard handles, which check authority themselves. */
+  from: number | null;
+  onFrame(frame: Frame): void;
+  /** The other end is gone, refused, or cannot be reached; the handler has already been removed. */
+  onDead(error: HoldfastError): void;
+}
+
+export interface RouterOptions {
+  id: number;
+  /** Contexts above, nearest first; empty at the root. */
+  parentIds?: readonly number[];
+  onWarning?: (text: string) => void;
+}
+
+/**
+ * The router of one context.
+ *
+ * - Source verification: a frame from a child link is dropped unless its `src` and `auth` are routed to that link.
+ * - Unidirectional: a child reaches its parents, and privileged links that spoke to it first; nothing else.
+ * - Every undeliverable message is answered with a dead reply that says why.
+ * - When a context goes away, every handler that waits for it is told.
+ */
+export class Router {
+  readonly id: number;
+  readonly parentIds: readonly number[];
+  readonly #warn: (text: string) => void;
+  #parent: Link | null = null;
+  readonly #routes: Map<number, Link> = new Map();
+  readonly #handlers: Map<number, Handler> = new Map();
+  readonly #mirrors: Map<number, Map<number, Handler>> = new Map();
+  readonly #goneListeners: Set<(id: number, reason: HoldfastError) => void> = new Set();
+  #nextHandle = FIRST_DYNAMIC_HANDLE;
+
+  constructor(options: RouterOptions) {
+    this.id = options.id;
+    this.parentIds = options.parentIds ?? [];
+    this.#warn = options.onWarning ?? (() => {});
+    this.#handlers.set(DEL_ROUTE, this.#standard((frame, link) => this.#onDelRoute(frame, link)));
+  }
+
+  /** True for messages under the authority of this context or of one above it. */
+  hasParentAuthority(auth: number): boolean {
+    return auth === this.id || this.parentIds.includes(auth);
+  }
+
+  // Links and routes
+
+  setParent(link: Link): void {
+    this.#parent = link;
+  }
+
+  addRoute(id: number, link: Link): void {
+    this.#routes.set(id, link);
+  }
+
+  linkOf(id: number): Link | undefined {
+    return this.#routes.get(id);
+  }
+
+  /** Forgets every route over `link` and tells all who knew the contexts behind it. */
+  removeLink(link: Link, reason: HoldfastError): void {
+    const gone = [...this.#routes].filter(([, via]) => via === link).map(([id]) => id);
+    if (link === this.#parent) {
+      this.#parent = null;
+      const beyond = new Set([...this.parentIds, ...this.#mirrors.keys()]);
+      for (const { from } of this.#handlers.values()) if (from !== null) beyond.add(from);
+      for (const id of beyond) if (!this.#routes.has(id) && id !== this.id) gone.push(id);
+    }
+    this.#lose(gone, reason);
+  }
+
+  /** Calls `listener` for every context that goes away. Returns the way to stop it. */
+  onGone(listener: (id: number, reason: HoldfastError) => void): () => void {
+    this.#goneListeners.add(listener);
+    return () => this.#goneListeners.delete(listener);
+  }
+
+  #lose(ids: number[], reason: HoldfastError): void {
+    if (ids.length === 0) return;
+    const links = new Set<Link>();
+    for (const id of ids) {
+      this.#routes.delete(id);
+      for (const link of this.#routes.values()) if (link.introduced.delete(id)) links.add(link);
+    }
+    const payload = encodeJson({ ids, kind: reason.kind, description: reason.message });
+    if (this.#parent) links.add(this.#parent);
+    for (const link of links) this.#emit(link, { dst: link.peer, handle: DEL_ROUTE }, payload);
+    for (const id of ids) {
+      for (const [handle, handler] of this.#handlers) {
+        if (handler.from === id && this.#handlers.delete(handle)) handler.onDead(reason);
+      }
+      const mirrors = this.#mirrors.get(id);
+      this.#mirrors.delete(id);
+      for (const handler of mirrors?.values() ?? []) handler.onDead(reason);
+      for (const listener of this.#goneListeners) listener(id, reason);
+    }
+  }
+
+  #onDelRoute(frame: Frame, link: Link): void {
+    const fromParent = link === this.#parent;
+    if (fromParent ? !this.hasParentAuthority(frame.auth) : frame.src !== link?.peer) return;
+    const { ids, kind, description } = decodeJson(frame.payload);
+    if (!Array.isArray(ids)) return;
+    const known = (ids as number[]).filter((id) =>
+      fromParent ? !this.#routes.has(id) : this.#routes.get(id) === link
+    );
+    this.#lose(known, new HoldfastError(kind as ErrorKind, String(description)));
+  }
+
+  // Sending
+
+  /** Sends a message from this context. An undeliverable one comes back as a dead reply. */
+  send(header: Omit<Header, "src" | "auth">, payload?: Uint8Array): void {
+    const frame = makeFrame({ ...header, src: this.id, auth: this.id }, payload);
+    this.#route(frame, null);
+  }
+
+  sendJson(header: Omit<Header, "src" | "auth">, value: Json): void {
+    this.send(header, encodeJson(value));
+  }
+
+  /** Sends the end of a wait: the handle's owner gets `error`. */
+  sendDead(dst: number, handle: number, error: HoldfastError): void {
+    this.sendJson({ dst, handle, replyTo: IS_DEAD }, { ...error.toWire() });
+  }
+
+  // Handlers
+
+  /** Registers a handler under a new handle of this context. */
+  addHandler(handler: Handler): number {
+    while (this.#handlers.has(this.#nextHandle)) this.#advance();
+    const handle = this.#nextHandle;
+    this.#advance();
+    this.#handlers.set(handle, handler);
+    return handle;
+  }
+
+  #advance(): void {
+    this.#nextHandle = this.#nextHandle + 1 < MIRROR ? this.#nextHandle + 1 : FIRST_DYNAMIC_HANDLE;
+  }
+
+  removeHandler(handle: number): void {
+    this.#handlers.delete(handle);
+  }
+
+  /** Registers a handler under `handle`, which `src` allocated for both ends. Throws `limit` or `protocol`. */
+  addMirror(src: number, handle: number, handler: Handler): void {
+    let mirrors = this.#mirrors.get(src);
+    if (!mirrors) this.#mirrors.set(src, mirrors = new Map());
+    if (mirrors.size >= LIMITS.openPerPeer) {
+      throw new HoldfastError("limit", `Cannot open stream: ${mirrors.size} are open`);
+    }
+    if (mirrors.has(handle)) {
+      throw new HoldfastError("protocol", `Cannot open stream ${handle}: it is open`);
+    }
+    mirrors.set(handle, handler);
+  }
+
+  removeMirror(src: number, handle: number): void {
+    const mirrors = this.#mirrors.get(src);
+    if (mirrors?.delete(handle) && mirrors.size === 0) this.#mirrors.delete(src);
+  }
+
+  /** Registers the handler of a standard handle, which is given the link that the frame came over. */
+  setStandardHandler(handle: number, onFrame: (frame: Frame, link: Link | null) => void): void {
+    this.#handlers.set(handle, this.#standard(onFrame as (frame: Frame, link: Link) => void));
+  }
+
+  #standard(onFrame: (frame: Frame, link: Link) => void): Handler {
+    return { from: null, onFrame: (frame) => onFrame(frame, this.#current!), onDead() {} };
+  }
+
+  /** The link of the frame being dispatched; standard handlers are synchronous and read it at once. */
+  #current: Link | null = null;
+
+  // Calls
+
+  /**
+   * Calls a method of a service in another context and resolves with its value. Rejects with what the service
+   * or the route answered; aborting `signal` cancels the call there too.
+   */
+  call(
+    dst: number,
+    request: { service: string; method: string; args?: JsonObject },
+    options: { signal?: AbortSignal } = {},
+  ): Promise<Json> {
+    const { signal } = options;
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(cancelled());
+      const settle = (): void => {
+        this.removeHandler(handle);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      const onAbort = (): void => {
+        settle();
+        this.sendJson({ dst, handle: CALL_SERVICE, replyTo: 0 }, { cancel: handle });
+        reject(cancelled());
+      };
+      const handle = this.addHandler({
+        from: dst,
+        onFrame: (frame) => {
+          settle();
+          try {
+            const reply = decodeJson(frame.payload);
+            if (reply.error) reject(fromWire(reply.error as JsonObject));
+            else resolve(reply.ok ?? null);
+          } catch (error) {
+            reject(error);
+          }
+        },
+        onDead: (error) => {
+          settle();
+          reject(error);
+        },
+      });
+      signal?.addEventListener("abort", onAbort);
+      this.sendJson({ dst, handle: CALL_SERVICE, replyTo: handle }, {
+        service: request.service,
+        method: request.method,
+        args: request.args ?? {},
+      });
+    });
+  }
+
+  // Receiving
+
+  /** Takes a frame from a link: verifies its source, then delivers or forwards it. */
+  receive(frame: Frame, link: Link): void {
+    if (link !== this.#parent) {
+      if (this.#routes.get(frame.src) !== link || this.#routes.get(frame.auth) !== link) {
+        this.#warn(
+          `dropped a frame from context ${link.peer}: it claims src ${frame.src}, auth ${frame.auth}`,
+        );
+        return;
+      }
+      if (link.privileged) stampAuth(frame, this.id);
+    }
+    this.#route(frame, link);
+  }
+
+  #route(frame: Frame, from: Link | null): void {
+    if (frame.dst === this.id) return this.#dispatch(frame, from);
+    let out = this.#routes.get(frame.dst);
+    if (!out && from !== this.#parent) out = this.#parent ?? undefined;
+    if (!out || out === from) {
+      return this.#undeliverable(frame, "no_route", `there is no context ${frame.dst}`);
+    }
+    const upward = out === this.#parent || from === this.#parent || from === null;
+    if (!upward && !from.privileged && !(out.privileged && from.introduced.has(frame.dst))) {
+      return this.#undeliverable(frame, "refused", `a child may not reach context ${frame.dst}`);
+    }
+    if (out !== this.#parent) out.introduced.add(frame.src);
+    if (!out.send(frame)) this.#undeliverable(frame, "limit", "its link is over its limits");
+  }
+
+  #dispatch(frame: Frame, from: Link | null): void {
+    const handler = frame.handle >= MIRROR
+      ? this.#mirrors.get(frame.src)?.get(frame.handle - MIRROR)
+      : this.#handlers.get(frame.handle);
+    if (!handler || (handler.from !== null && handler.from !== frame.src)) {
+      if (frame.replyTo !== IS_DEAD) {
+        this.#undeliverable(frame, "no_route", `there is no handle ${frame.handle}`);
+      }
+      return;
+    }
+    this.#current = from;
+    try {
+      if (frame.replyTo !== IS_DEAD) return handler.onFrame(frame);
+      if (frame.handle < FIRST_DYNAMIC_HANDLE) return;
+      if (frame.handle >= MIRROR) this.removeMirror(frame.src, frame.handle - MIRROR);
+      else this.removeHandler(frame.handle);
+      handler.onDead(fromWire(decodeJson(frame.payload)));
+    } catch (error) {
+      this.#warn(`dropped a frame from context ${frame.src}: ${(error as Error).message}`);
+    } finally {
+      this.#current = null;
+    }
+  }
+
+  /** Answers a message that cannot be delivered, if it has somewhere to be answered. */
+  #undeliverable(frame: Frame, kind: ErrorKind, why: string): void {
+    let handle = frame.replyTo;
+    if (handle === IS_DEAD) return;
+    if (handle === IS_DATA) handle = frame.handle ^ MIRROR;
+    handle >>>= 0;
+    if (handle < FIRST_DYNAMIC_HANDLE) return;
+    // It speaks for the context that was addressed, so that it ends exactly what waits for that one.
+    const reply = makeFrame(
+      { dst: frame.src, src: frame.dst, auth: this.id, handle, replyTo: IS_DEAD },
+      encodeJson({ kind, description: `Cannot deliver message: ${why}` }),
+    );
+    if (frame.src === this.id) queueMicrotask(() => this.#dispatch(reply, null));
+    else this.#route(reply, null);
+  }
+
+  #emit(link: Link, header: { dst: number; handle: number }, payload: Uint8Array): void {
+    link.send(makeFrame({ ...header, src: this.id, auth: this.id, replyTo: 0 }, payload));
+  }
+}
+
+function cancelled(): HoldfastError {
+  return new HoldfastError("cancelled", "the call was cancelled");
+}
+
+/** Makes an error of `{kind, description}` as it came from a peer. */
+export function fromWire(wire: JsonObject): HoldfastError {
+  return new HoldfastError(String(wire.kind) as ErrorKind, String(wire.description));
+}

@@ -1,0 +1,144 @@
+/**
+ * Node streams as the core's byte sources and sinks, with back pressure in both directions.
+ * Used by `ssh_child.ts` and `ssh_connection.ts` for ssh2's channels.
+ */
+
+import type { Duplex, Readable, Writable } from "node:stream";
+import { Buffer } from "node:buffer";
+import type { ByteSink, ByteSource, Transport } from "../core/host.ts";
+import { HoldfastError } from "../core/errors.ts";
+
+/** Pulls from a readable stream; what nobody asked for stays in the stream, which stops its peer. */
+export class StreamSource implements ByteSource {
+  #stream: Readable;
+  #ended = false;
+  #waiter: (() => void) | null = null;
+
+  constructor(stream: Readable) {
+    this.#stream = stream;
+    const wake = () => this.#wake();
+    const end = () => {
+      this.#ended = true;
+      this.#wake();
+    };
+    stream.on("readable", wake);
+    stream.on("end", end);
+    stream.on("close", end);
+    stream.on("error", end);
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    while (true) {
+      const chunk: Buffer | null = this.#stream.read();
+      if (chunk !== null && chunk.length > 0) {
+        return new Uint8Array(chunk.buffer as ArrayBuffer, chunk.byteOffset, chunk.byteLength);
+      }
+      if (this.#ended) return null;
+      await new Promise<void>((resolve) => this.#waiter = resolve);
+    }
+  }
+
+  /** Discards what is still to come, so that the peer is not held up by it. */
+  cancel(): void {
+    this.#ended = true;
+    this.#stream.removeAllListeners("readable");
+    this.#stream.resume();
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiter = this.#waiter;
+    this.#waiter = null;
+    waiter?.();
+  }
+}
+
+/**
+ * Writes to a stream. A write is complete when the stream took it and `socket`, the connection below it,
+ * has handed its own queue to the system: so a caller that writes in turn keeps little in flight here.
+ */
+export class StreamSink implements ByteSink {
+  #stream: Writable;
+  #socket: Writable | null;
+  #closed = false;
+  #giveUp: (() => void) | null = null;
+
+  constructor(stream: Writable, socket: Writable | null = null) {
+    this.#stream = stream;
+    this.#socket = socket;
+    const gone = () => {
+      this.#closed = true;
+      this.#giveUp?.();
+    };
+    stream.on("close", gone);
+    stream.on("error", gone);
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#closed) throw inputGone();
+    if (bytes.length === 0) return;
+    await this.#settle((done) => {
+      const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      this.#stream.write(buffer, (error) => done(error ?? null));
+    });
+    const socket = this.#socket;
+    if (socket !== null && socket.writableNeedDrain) {
+      await this.#settle((done) => {
+        const drained = () => done(null);
+        socket.once("drain", drained);
+        return () => socket.off("drain", drained);
+      });
+    }
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#stream.end();
+    }
+    return Promise.resolve();
+  }
+
+  #settle(start: (done: (error: Error | null) => void) => void | (() => void)): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (error: Error | null) => {
+        this.#giveUp = null;
+        cleanUp?.();
+        if (error === null) resolve();
+        else reject(inputGone(error));
+      };
+      this.#giveUp = () => done(new Error("the stream closed"));
+      const cleanUp = start((error) => queueMicrotask(() => done(error)));
+    });
+  }
+}
+
+function inputGone(cause?: unknown): HoldfastError {
+  return new HoldfastError("io", "Cannot write: the other end has closed its input", { cause });
+}
+
+/** A duplex stream as a {@linkcode Transport}; `stream` itself serves as ssh2's `sock`. */
+export class StreamTransport implements Transport {
+  readonly stream: Duplex;
+  #source: StreamSource | null = null;
+  #sink: StreamSink | null = null;
+
+  constructor(stream: Duplex) {
+    this.stream = stream;
+  }
+
+  read(): Promise<Uint8Array | null> {
+    this.#source ??= new StreamSource(this.stream);
+    return this.#source.read();
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    this.#sink ??= new StreamSink(this.stream);
+    return this.#sink.write(bytes);
+  }
+
+  close(): void {
+    this.#source?.cancel();
+    this.stream.destroy();
+  }
+}

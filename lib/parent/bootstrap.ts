@@ -1,0 +1,128 @@
+/** Starts the core behind a shell: sends it to a first stage, waits for its greeting and joins the link. */
+import { HoldfastError } from "../core/errors.ts";
+import { checkVersion, encodeGreeting, NoGreeting, readGreeting } from "../core/greeting.ts";
+import type { Child, Transport } from "../core/host.ts";
+import { Link } from "../core/link.ts";
+import type { Router } from "../core/router.ts";
+import { printable } from "../core/printable.ts";
+import { NO_RUNTIME } from "./first_stage.ts";
+
+export interface CoreToSend {
+  compressed: Uint8Array;
+  hash: string;
+}
+
+export interface BootstrapOptions {
+  /** Id of the new context. */
+  id: number;
+  core: CoreToSend;
+  /** Milliseconds until the greeting must have come. Default 30 000. */
+  deadline?: number;
+  /** What the target wrote to stderr, as it comes. */
+  onStderr?: (text: string) => void;
+}
+
+/** The context that was started. */
+export interface Bootstrapped {
+  link: Link;
+  runtime: string;
+  /** Resolves when its link has ended, with the reason. Its routes are gone by then. */
+  closed: Promise<HoldfastError>;
+}
+
+/** Thrown when the target has no JavaScript runtime. */
+export class NoRuntime extends HoldfastError {
+  constructor() {
+    super("bootstrap", "the target has no deno, node or bun");
+  }
+}
+
+/**
+ * Makes `child`, which runs a first stage, a context below `router`. Rejects with {@linkcode NoRuntime}, or with
+ * `bootstrap`, `timeout` or `version`; the child is then killed.
+ */
+export async function bootstrap(
+  router: Router,
+  child: Child,
+  options: BootstrapOptions,
+): Promise<Bootstrapped> {
+  const stderr = collectStderr(child, options.onStderr);
+  const transport = childTransport(child);
+  const deadline = options.deadline ?? 30_000;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const text = `the core did not answer within ${deadline / 1000} s of its start`;
+      reject(new HoldfastError("timeout", text));
+    }, deadline);
+  });
+  try {
+    // All at once, so that starting a context costs one round trip.
+    const greeting = encodeGreeting({
+      id: options.id,
+      parents: [router.id, ...router.parentIds],
+    }, options.core.hash);
+    const sent = transport.write(options.core.compressed).then(() => transport.write(greeting));
+    sent.catch(() => {});
+    const read = await Promise.race([readGreeting(transport), late]);
+    await Promise.race([sent, late]);
+    checkVersion(read.greeting);
+    if (read.greeting.coreHash !== options.core.hash) {
+      throw new HoldfastError("version", "the core that answered is not the one that was sent");
+    }
+    const link = new Link(options.id, transport);
+    router.addRoute(options.id, link);
+    const closed = new Promise<HoldfastError>((resolve) => {
+      void link.run({
+        onFrame: (frame) => router.receive(frame, link),
+        onClose: (error) => {
+          const reason = error ?? new HoldfastError("disconnected", "the link was closed");
+          router.removeLink(link, reason);
+          child.kill("SIGHUP");
+          resolve(reason);
+        },
+      }, read.rest);
+    });
+    return { link, runtime: String(read.greeting.body.runtime), closed };
+  } catch (error) {
+    transport.close();
+    child.kill("SIGKILL");
+    if (!(error instanceof NoGreeting)) throw error;
+    if (error.noise.includes(NO_RUNTIME)) throw new NoRuntime();
+    await Promise.race([child.exit, late]).catch(() => {});
+    const said = printable(`${error.noise}\n${stderr()}`.trim().slice(-300));
+    throw new HoldfastError(
+      "bootstrap",
+      `the core did not start: ${said || error.message}`,
+      { cause: error },
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A child's standard input and output as a transport. */
+function childTransport(child: Child): Transport {
+  return {
+    read: () => child.stdout.read(),
+    write: (bytes) => child.stdin.write(bytes),
+    close() {
+      child.stdin.close().catch(() => {});
+      child.stdout.cancel();
+    },
+  };
+}
+
+/** Reads stderr to its end; the function returns the last of it. */
+function collectStderr(child: Child, onText: (text: string) => void = () => {}): () => string {
+  let last = "";
+  void (async () => {
+    const decoder = new TextDecoder();
+    for (let bytes = await child.stderr.read(); bytes; bytes = await child.stderr.read()) {
+      const text = decoder.decode(bytes, { stream: true });
+      last = (last + text).slice(-4096);
+      onText(text);
+    }
+  })().catch(() => {});
+  return () => last;
+}

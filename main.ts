@@ -1,0 +1,71 @@
+/**
+ * The holdfast executable: argv to a subcommand, its outcome to an exit status. The only place that
+ * exits, and the only one that turns an error into text for the user. Kept thin: every invocation waits
+ * for what is imported here.
+ */
+
+import { COMMANDS } from "./lib/cli/command_table.ts";
+import { HoldfastError } from "./lib/core/errors.ts";
+
+/** What a shell reports for a program ended by SIGPIPE. */
+const BROKEN_PIPE_STATUS = 128 + 13;
+
+/**
+ * Runs one command line, given as the words after the executable's name. Resolves to the exit status,
+ * whatever happens: errors are reported on stderr.
+ */
+export async function main(words: readonly string[]): Promise<number> {
+  try {
+    return await run(words);
+  } catch (error) {
+    return await report(error, { debug: wantsDebug(words) });
+  }
+}
+
+async function run(words: readonly string[]): Promise<number> {
+  const [name, ...args] = words;
+  if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
+    return await (await import("./lib/cli/help.ts")).answer(words);
+  }
+  try {
+    return await (await COMMANDS[name].load()).run(args);
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== "HelpRequested") throw error;
+    await (await import("./lib/cli/help.ts")).printCommandHelp(name);
+    return 0;
+  }
+}
+
+/**
+ * Writes an error to stderr and resolves to the exit status it means: 2 for the user's words, 255 for
+ * everything else, as ssh does. A broken pipe is nobody's mistake and makes no noise; a layer that writes
+ * to anything but stdout and stderr wraps its own.
+ */
+export async function report(error: unknown, { debug }: { debug: boolean }): Promise<number> {
+  if (error instanceof Deno.errors.BrokenPipe) return BROKEN_PIPE_STATUS;
+  // A message may quote a remote host or an argument: nothing in it may drive the terminal.
+  const { printable } = await import("./lib/core/printable.ts");
+  const known = error instanceof HoldfastError;
+  const message = error instanceof Error ? error.message || error.name : String(error);
+  const prefix = known && error.kind !== "internal" ? "holdfast: " : "holdfast: internal error: ";
+  console.error(printable(prefix + message, { multiline: true }));
+  if (debug) console.error(printable(Deno.inspect(error), { multiline: true }));
+  return known && error.kind === "usage" ? 2 : 255;
+}
+
+/** `--debug` anywhere but after `--`, where it belongs to the remote command; or HOLDFAST_DEBUG=1. */
+function wantsDebug(words: readonly string[]): boolean {
+  const end = words.indexOf("--");
+  return (end < 0 ? words : words.slice(0, end)).includes("--debug") ||
+    Deno.env.get("HOLDFAST_DEBUG") === "1";
+}
+
+if (import.meta.main) {
+  const fail = async (event: Event, reason: unknown) => {
+    event.preventDefault();
+    Deno.exit(await report(reason, { debug: wantsDebug(Deno.args) }));
+  };
+  addEventListener("unhandledrejection", (event) => fail(event, event.reason));
+  addEventListener("error", (event) => fail(event, event.error));
+  Deno.exit(await main(Deno.args));
+}

@@ -1,0 +1,154 @@
+/**
+ * Test accounts of this machine, each with exactly the JavaScript runtimes that a test wants its ssh
+ * sessions to find (through `startSshd`, which hides all others). Needs root: `test.needs("namespaces")`.
+ */
+
+import { testIdentity } from "./identity.ts";
+import { killProcesses, listProcesses, type ProcessInfo } from "./processes.ts";
+import { tempDir } from "./temp.ts";
+import { type Runtime, sharedRuntime, toolsDir } from "./tools.ts";
+
+/** What an account is like. */
+export interface AccountOptions {
+  /** Runtimes to find. Default none: a direct target. */
+  runtimes?: Runtime[];
+  /**
+   * `home`: where their installers put them (`~/.deno/bin`, `~/.bun/bin`, nvm's directory);
+   * `path`: in a directory on the sessions' PATH. Default `home`.
+   */
+  place?: "home" | "path";
+  /** Login shell. Default /bin/bash. */
+  shell?: string;
+  /** Default none: only keys. */
+  password?: string;
+  /** Text of ~/.profile and ~/.bashrc, for noise. Default none. */
+  profile?: string;
+  /** Public keys for `~/.ssh/authorized_keys`. Default {@linkcode testIdentity}'s. */
+  authorizedKeys?: string[];
+  /** Let it run everything as anybody with sudo: without, or with its own password. Default neither. */
+  sudo?: "nopasswd" | "password";
+}
+
+/** Where each runtime's own installer puts it, below the home directory. */
+const HOMES: Record<Runtime, string> = {
+  deno: ".deno/bin/deno",
+  bun: ".bun/bin/bun",
+  node: ".nvm/versions/node/v20.20.0/bin/node",
+};
+
+/** Makes an account with a home that contains nothing but what the options ask for. */
+export async function createAccount(options: AccountOptions = {}): Promise<Account> {
+  const name = `hf-${crypto.randomUUID().slice(0, 8)}`;
+  const { shell = "/bin/bash" } = options;
+  await using empty = await tempDir();
+  await changeAccounts("useradd", ["-m", "-k", empty.path, "-s", shell, name]);
+  const account = new Account(name, await homeOf(name));
+  try {
+    await furnish(account, options);
+  } catch (error) {
+    await account[Symbol.asyncDispose]();
+    throw error;
+  }
+  return account;
+}
+
+/** An account; disposal kills what still runs under it and removes it with its home. */
+export class Account implements AsyncDisposable {
+  readonly name: string;
+  readonly home: string;
+  #removed = false;
+
+  constructor(name: string, home: string) {
+    this.name = name;
+    this.home = home;
+  }
+
+  /** The user id. */
+  get uid(): number {
+    return Deno.statSync(this.home).uid!;
+  }
+
+  /** What runs under this account now, sshd's own session processes included. */
+  processes(): ProcessInfo[] {
+    const uid = this.uid;
+    return listProcesses().filter((info) => info.uid === uid);
+  }
+
+  /** Writes a file below the home directory, owned by the account. */
+  async write(path: string, content: string, { mode = 0o644 }: { mode?: number } = {}) {
+    const { uid, gid } = await Deno.stat(this.home);
+    const parts = path.split("/");
+    for (let depth = 1; depth < parts.length; depth++) {
+      const dir = `${this.home}/${parts.slice(0, depth).join("/")}`;
+      await Deno.mkdir(dir, { recursive: true });
+      await Deno.chown(dir, uid, gid);
+    }
+    await Deno.writeTextFile(`${this.home}/${path}`, content, { mode });
+    await Deno.chown(`${this.home}/${path}`, uid, gid);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#removed) return;
+    this.#removed = true;
+    await killProcesses(this.processes());
+    await Deno.remove(sudoersOf(this.name)).catch(() => {});
+    await changeAccounts("userdel", ["-r", "-f", this.name]);
+  }
+}
+
+async function furnish(account: Account, options: AccountOptions): Promise<void> {
+  const { name } = account;
+  if (options.password === undefined) {
+    await changeAccounts("usermod", ["-p", "*", name]); // sshd refuses the `!` of useradd
+  } else {
+    await changeAccounts("chpasswd", [], `${name}:${options.password}\n`);
+  }
+  const keys = options.authorizedKeys ?? [(await testIdentity()).publicKey];
+  await account.write(".ssh/authorized_keys", keys.join("\n") + "\n");
+  const directories = ["/usr/local/bin", "/usr/bin", "/bin"];
+  const { runtimes = [], place = "home" } = options;
+  if (place === "path") directories.unshift(`${account.home}/tools`);
+  await account.write(".ssh/environment", `PATH=${directories.join(":")}\n`);
+  for (const runtime of runtimes) {
+    const path = place === "path" ? `tools/${runtime}` : HOMES[runtime];
+    await account.write(path, ""); // for the directories
+    await Deno.remove(`${account.home}/${path}`);
+    await Deno.symlink(sharedRuntime(runtime), `${account.home}/${path}`);
+  }
+  if (options.profile !== undefined) {
+    await account.write(".profile", options.profile);
+    await account.write(".bashrc", options.profile);
+  }
+  if (options.sudo) {
+    const tag = options.sudo === "nopasswd" ? "NOPASSWD: " : "";
+    await Deno.writeTextFile(sudoersOf(name), `${name} ALL=(ALL:ALL) ${tag}ALL\n`, { mode: 0o440 });
+  }
+}
+
+function sudoersOf(name: string): string {
+  return `/etc/sudoers.d/${name}`;
+}
+
+async function homeOf(name: string): Promise<string> {
+  const passwd = await Deno.readTextFile("/etc/passwd");
+  return passwd.split("\n").find((line) => line.startsWith(`${name}:`))!.split(":")[5];
+}
+
+/** The account tools fail when two run at once, and test files do: one at a time. */
+async function changeAccounts(tool: string, args: string[], input = ""): Promise<void> {
+  using lock = await Deno.open(`${toolsDir()}/accounts.lock`, { create: true, write: true });
+  await lock.lock(true);
+  const process = new Deno.Command(tool, {
+    args,
+    stdin: "piped",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const writer = process.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(input)).catch(() => {});
+  await writer.close().catch(() => {});
+  const { success, stderr } = await process.output();
+  if (!success) {
+    throw new Error(`Cannot run ${tool} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  }
+}
