@@ -28,7 +28,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   put: { summary: "copy files and trees to the target", load: () => import("./put.ts") },
   fetch: { summary: "copy files and trees from the target", load: () => import("./fetch.ts") },
   client: { summary: "carry out actions read from stdin", load: () => import("./client.ts") },
-  ssh: { summary: "stand in for ssh, for other tools", load: () => import("./ssh.ts") },
   status: { summary: "show the daemon and its connections", load: () => import("./status.ts") },
   disconnect: {
     summary: "close the connection to a target",
@@ -38,9 +37,5 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   daemon: {
     summary: "hold the connections (started on demand)",
     load: () => import("./daemon.ts"),
-  },
-  bootstrap: {
-    summary: "be the first stage on a target (started by the daemon)",
-    load: () => import("./bootstrap.ts"),
   },
 };

@@ -182,6 +182,13 @@ export const SSH_OPTIONS = {
   },
 } satisfies OptionTable;
 
+/** The part of read options that is ssh's own. */
+export function sshOptions<T extends ParsedOptions<typeof SSH_OPTIONS>>(
+  { configFile, identityFiles, port, user, jump, options }: T,
+): ParsedOptions<typeof SSH_OPTIONS> {
+  return { configFile, identityFiles, port, user, jump, options };
+}
+
 /** How an option is written: its long form where it has one. */
 export function optionName(spec: OptionSpec): string {
   return spec.long === undefined ? `-${spec.short}` : `--${spec.long}`;

@@ -187,6 +187,11 @@ export class ReceiveStream implements ByteSource {
     this.#finish(null);
   }
 
+  /** Ends it from this side without a word to the sender: what was received can still be read. */
+  fail(error: HoldfastError): void {
+    this.#finish(error);
+  }
+
   #take(frame: Frame): void {
     if (frame.replyTo !== IS_DATA) return;
     const { length } = frame.payload;

@@ -8,7 +8,7 @@ import { printable } from "../core/printable.ts";
 import type { Ask } from "./ask.ts";
 import { gatherIdentities, type Identity } from "./identities.ts";
 import type { AnyAuthMethod, AuthHandlerMiddleware, Prompt } from "./ssh2.ts";
-import type { SshSettings } from "./ssh_config.ts";
+import type { SshSettings } from "./ssh_settings.ts";
 
 export type { Ask } from "./ask.ts";
 
@@ -43,7 +43,6 @@ export class Authentication {
   #options: AuthenticationOptions;
   #passwords = true;
   #offered: readonly string[] | null = null;
-  #partial = false;
   #tried = new Set<string>();
   #keysTried: string[] = [];
   #problems: string[] = [];
@@ -53,8 +52,9 @@ export class Authentication {
   constructor(settings: SshSettings, options: AuthenticationOptions) {
     this.#settings = settings;
     this.#options = options;
-    this.handler = (left, partial, next) => {
-      this.#next(left, partial).then((method) => {
+    // After a partial success the host's new list decides, so the flag itself says nothing more.
+    this.handler = (left, _partial, next) => {
+      this.#next(left).then((method) => {
         if (options.signal?.aborted) return;
         if (method === null) options.failed(this.failure());
         else next(method);
@@ -96,12 +96,8 @@ export class Authentication {
     return new HoldfastError("auth", text);
   }
 
-  async #next(
-    left: readonly string[] | null,
-    partial: boolean | null,
-  ): Promise<AnyAuthMethod | null> {
+  async #next(left: readonly string[] | null): Promise<AnyAuthMethod | null> {
     if (left !== null) this.#offered = left;
-    if (partial) this.#partial = true;
     for (const method of this.#order()) {
       if (this.#offered !== null && !this.#offered.includes(method)) continue;
       if (this.#offered === null && method !== "publickey") return this.#probe();

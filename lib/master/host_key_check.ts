@@ -16,7 +16,7 @@ import {
   knownHostsName,
 } from "./known_hosts.ts";
 
-import type { SshSettings } from "./ssh_config.ts";
+import type { SshSettings } from "./ssh_settings.ts";
 
 export interface HostKeyCheckOptions {
   /** Asks the person who caused the connection. */

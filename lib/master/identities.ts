@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import { printable } from "../core/printable.ts";
 import { type AnyAuthMethod, BaseAgent, OpenSSHAgent, type ParsedKey, parseKey } from "./ssh2.ts";
-import type { SshSettings } from "./ssh_config.ts";
+import type { SshSettings } from "./ssh_settings.ts";
 
 /** One key to offer. */
 export interface Identity {
@@ -56,7 +56,7 @@ export async function gatherIdentities(
   const problems: string[] = [];
   const files: FileKey[] = [];
   for (const file of settings.identityFiles) {
-    const found = await readIdentity(file, settings.identitiesExplicit);
+    const found = await readIdentity(file, settings.namedIdentityFiles.includes(file));
     if (typeof found === "string") problems.push(found);
     else if (found !== null) files.push(found);
   }

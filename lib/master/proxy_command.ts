@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
-import type { SshSettings } from "./ssh_config.ts";
+import type { SshSettings } from "./ssh_settings.ts";
 import { describe, type SshSocket } from "./ssh_socket.ts";
 
 /** Characters of the program's complaints that are kept: the last ones. */
@@ -143,14 +143,18 @@ class ProxyProcess implements SshSocket {
     return printable(this.#complaint.trim().replace(/\s*\n\s*/g, "; "));
   }
 
-  dispose(): void {
-    if (this.#disposed) return;
+  async dispose(): Promise<void> {
+    if (this.#disposed) {
+      await this.#child.status;
+      return;
+    }
     this.#disposed = true;
     this.stream.destroy();
     this.#writer.close().catch(() => {});
     this.#signal("SIGHUP");
     const timer = setTimeout(() => this.#signal("SIGKILL"), GRACE);
-    this.#child.status.then(() => clearTimeout(timer));
+    await this.#child.status;
+    clearTimeout(timer);
   }
 
   #signal(signal: Deno.Signal): void {

@@ -39,3 +39,4 @@ export type {
   SFTPWrapper,
   Ssh2Client,
 };
+export type OpenSSHAgent = InstanceType<typeof OpenSSHAgent>;

@@ -1,104 +1,65 @@
 /**
- * What a connection needs to know about a host, and how it is read from ssh_config through `ssh -G`.
- * Used by `ssh_resolver.ts` (which caches) and by everything in `master/` that takes {@linkcode SshSettings}.
+ * Reads ssh_config as OpenSSH does: through `ssh -G` where ssh is installed, else from the files themselves.
+ * Used by `ssh_resolver.ts`, which caches.
  */
 
-import { HoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
+import { PHASE_DEADLINES } from "./phase_clock.ts";
+import { checkHostName, checkUserName } from "./proxy_command.ts";
+import { readConfigFiles } from "./ssh_config_files.ts";
+import { type RawConfig, settingsFrom, type SshOptions, type SshSettings } from "./ssh_settings.ts";
 
-/** ssh's own options, as the user gave them. */
-export interface SshOptions {
-  /** `-F` */
-  configFile?: string;
-  /** `-i`, in order */
-  identityFiles?: string[];
-  /** `-p` */
-  port?: number;
-  /** `-l`, or the user part of the TARGET */
-  user?: string;
-  /** `-J` */
-  jump?: string;
-  /** `-o`, each `Name=value` */
-  options?: string[];
-}
-
-export type StrictHostKeyChecking = "yes" | "accept-new" | "ask" | "no";
-
-/** Everything the connection needs, after all resolution. File names are absolute, tokens expanded. */
-export interface SshSettings {
-  /** The host as it was asked for. */
-  host: string;
-  /** The name or address to connect to. */
-  hostname: string;
-  port: number;
-  user: string;
-  /** The name to look up in known_hosts instead of `hostname`, or null. */
-  hostKeyAlias: string | null;
-  identityFiles: string[];
-  /** Whether the identity files were named by the user, so that a missing one is worth a word. */
-  identitiesExplicit: boolean;
-  identitiesOnly: boolean;
-  /** A socket path, `"none"`, `"SSH_AUTH_SOCK"` (the asking client's), or null for the same. */
-  identityAgent: string | null;
-  certificateFiles: string[];
-  userKnownHostsFiles: string[];
-  globalKnownHostsFiles: string[];
-  strictHostKeyChecking: StrictHostKeyChecking;
-  hashKnownHosts: boolean;
-  /** ssh's ProxyJump, `[user@]host[:port],...`, or null. */
-  proxyJump: string | null;
-  /** ssh's ProxyCommand, tokens not yet expanded, or null. */
-  proxyCommand: string | null;
-  /** Milliseconds, or null for the default. */
-  connectTimeout: number | null;
-  preferredAuthentications: string[];
-  numberOfPasswordPrompts: number;
-  passwordAuthentication: boolean;
-  kbdInteractiveAuthentication: boolean;
-  pubkeyAuthentication: boolean;
-  batchMode: boolean;
-  ciphers: string[];
-  macs: string[];
-  kexAlgorithms: string[];
-  hostKeyAlgorithms: string[];
-  pubkeyAcceptedAlgorithms: string[];
-  compression: boolean;
-  /** Patterns of names in the client's environment that are sent. */
-  sendEnv: string[];
-  setEnv: Record<string, string>;
-  addressFamily: "any" | "inet" | "inet6";
-  bindAddress: string | null;
-  /** A password that is tried first, without asking (the relay's init block). */
-  password?: string;
-  /** The passphrase that is tried first on an encrypted identity. */
-  passphrase?: string;
-  /** How a jump host is resolved in its turn; the request that made these settings. */
-  request: SshRequest;
-  /** Every keyword as resolved, lower case, for what has no field of its own. */
-  raw: ReadonlyMap<string, readonly string[]>;
-}
+export type { SshOptions, SshSettings };
 
 /** Where a resolution happens. */
 export interface SshContext {
+  /** The asking client's environment. */
   env: Record<string, string>;
+  /** The asking client's working directory, for relative file names. */
   cwd: string;
   signal?: AbortSignal;
+  /** `"files"` reads ssh_config by ourselves even where ssh is installed. Default: `"ssh"` with that as fallback. */
+  reader?: "ssh" | "files";
 }
 
-export interface SshRequest {
-  host: string;
-  options: SshOptions;
-  env: Record<string, string>;
-  cwd: string;
-}
-
-/** Resolves `host` as ssh would. Fails with kind `usage` (bad words) or `resolve` (ssh_config is broken). */
+/**
+ * Resolves `host` as ssh would. Fails with kind `usage` when the words are wrong, `resolve` when ssh_config is broken,
+ * `timeout` when a `Match exec` hangs.
+ */
 export async function resolveSsh(
   host: string,
   options: SshOptions,
   context: SshContext,
 ): Promise<SshSettings> {
   checkWords(host, options);
+  const { env, cwd } = context;
+  const raw = context.reader === "files"
+    ? null
+    : await readThroughSsh(sshArguments(host, options), context);
+  return settingsFrom(raw ?? await readConfigFiles(host, options), { host, options, env, cwd });
+}
+
+function checkWords(host: string, { user, port, options = [], identityFiles = [] }: SshOptions) {
+  checkHostName(host);
+  if (user !== undefined) checkUserName(user);
+  if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65536)) {
+    throw new HoldfastError("usage", `Cannot use port "${port}": expected 1 to 65535`);
+  }
+  for (const option of options) {
+    if (/^\s*[A-Za-z]\w*\s*[\s=]\s*\S/.test(option) && !/[\0\n]/.test(option)) continue;
+    throw new HoldfastError(
+      "usage",
+      `Cannot use -o "${printable(option)}": expected Keyword=value`,
+    );
+  }
+  if (identityFiles.includes("")) {
+    throw new HoldfastError("usage", "Cannot use -i: empty file name");
+  }
+}
+
+/** The exact words after `ssh`; none of them can be mistaken for another option. */
+export function sshArguments(host: string, options: SshOptions): string[] {
   const args = ["-G"];
   if (options.configFile !== undefined) args.push("-F", options.configFile);
   for (const file of options.identityFiles ?? []) args.push("-i", file);
@@ -106,107 +67,67 @@ export async function resolveSsh(
   if (options.user !== undefined) args.push("-l", options.user);
   if (options.jump !== undefined) args.push("-J", options.jump);
   for (const option of options.options ?? []) args.push("-o", option);
-  args.push("--", host);
-  const command = new Deno.Command("ssh", {
-    args,
-    cwd: context.cwd,
-    env: context.env,
-    clearEnv: true,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-    signal: context.signal,
-  });
-  const output = await command.output();
-  const decoder = new TextDecoder();
-  if (!output.success) {
-    const reason = printable(decoder.decode(output.stderr).trim());
-    throw new HoldfastError("resolve", `Cannot resolve "${printable(host)}": ${reason}`);
+  return [...args, "--", host];
+}
+
+/** What `ssh -G` prints, by keyword; null where there is no ssh. */
+async function readThroughSsh(args: string[], context: SshContext): Promise<RawConfig | null> {
+  const host = printable(args.at(-1)!);
+  const attempt = new AbortController();
+  const cancel = () => attempt.abort();
+  const timer = setTimeout(cancel, PHASE_DEADLINES.resolve);
+  context.signal?.addEventListener("abort", cancel);
+  try {
+    context.signal?.throwIfAborted();
+    const { success, stdout, stderr } = await new Deno.Command("ssh", {
+      args,
+      cwd: context.cwd,
+      env: context.env,
+      clearEnv: true,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      signal: attempt.signal,
+    }).output();
+    if (success) return parseDump(new TextDecoder().decode(stdout));
+    if (context.signal?.aborted) throw new HoldfastError("cancelled", `Gave up resolving ${host}`);
+    if (attempt.signal.aborted) {
+      const text = `Cannot resolve "${host}": ssh -G gave no answer in time\n` +
+        "Check the Match exec lines of ssh_config";
+      throw new HoldfastError("timeout", text);
+    }
+    throw refusedBySsh(host, new TextDecoder().decode(stderr));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound && await isDirectory(context.cwd)) return null;
+    throw toHoldfastError(error, "resolve");
+  } finally {
+    clearTimeout(timer);
+    context.signal?.removeEventListener("abort", cancel);
   }
-  const raw = new Map<string, string[]>();
-  for (const line of decoder.decode(output.stdout).split("\n")) {
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await Deno.stat(path).catch(() => null))?.isDirectory ?? false;
+}
+
+/** ssh blames the words we gave it with "command-line:" or "keyword", else a file. */
+function refusedBySsh(host: string, stderr: string): HoldfastError {
+  const lines = stderr.split("\n").map((line) => printable(line.trim())).filter((line) => line);
+  const ours = /^(command-line|hostname contains|remote username|Invalid -J|Bad )/i;
+  const kind = lines.some((line) => ours.test(line)) ? "usage" : "resolve";
+  const reason = lines.slice(0, 2).join("; ").replace("command-line: line 0: ", "-o: ");
+  return new HoldfastError(kind, `Cannot resolve "${host}": ${reason || "ssh -G failed"}`);
+}
+
+function parseDump(text: string): RawConfig {
+  const raw: RawConfig = new Map();
+  for (const line of text.split("\n")) {
     const space = line.indexOf(" ");
     if (space < 0) continue;
     const key = line.slice(0, space);
-    const list = raw.get(key) ?? [];
-    raw.set(key, list);
-    list.push(line.slice(space + 1));
+    const values = raw.get(key);
+    if (values === undefined) raw.set(key, [line.slice(space + 1)]);
+    else values.push(line.slice(space + 1));
   }
-  return settingsFrom(raw, { host, options, env: context.env, cwd: context.cwd });
-}
-
-function settingsFrom(raw: Map<string, string[]>, request: SshRequest): SshSettings {
-  const one = (key: string) => raw.get(key)?.[0] ?? null;
-  const flag = (key: string) => ["yes", "true"].includes(one(key) ?? "");
-  const list = (key: string) => (one(key) ?? "").split(",").filter((word) => word !== "");
-  const orNull = (key: string) => {
-    const value = one(key);
-    return value === null || value === "none" ? null : value;
-  };
-  const home = Deno.env.get("HOME") ?? "/";
-  const path = (text: string) => text.startsWith("~/") ? home + text.slice(1) : text;
-  const paths = (key: string) => (one(key) ?? "").split(" ").filter((p) => p !== "").map(path);
-  const strict = one("stricthostkeychecking");
-  const timeout = orNull("connecttimeout");
-  return {
-    host: request.host,
-    hostname: one("hostname") ?? request.host,
-    port: Number(one("port") ?? 22),
-    user: one("user") ?? "",
-    hostKeyAlias: orNull("hostkeyalias"),
-    identityFiles: (raw.get("identityfile") ?? []).map(path),
-    identitiesExplicit: (request.options.identityFiles ?? []).length > 0,
-    identitiesOnly: flag("identitiesonly"),
-    identityAgent: one("identityagent"),
-    certificateFiles: raw.get("certificatefile") ?? [],
-    userKnownHostsFiles: paths("userknownhostsfile"),
-    globalKnownHostsFiles: paths("globalknownhostsfile"),
-    strictHostKeyChecking: strict === "true" || strict === "yes"
-      ? "yes"
-      : strict === "false" || strict === "no" || strict === "off"
-      ? "no"
-      : strict === "accept-new"
-      ? "accept-new"
-      : "ask",
-    hashKnownHosts: flag("hashknownhosts"),
-    proxyJump: orNull("proxyjump"),
-    proxyCommand: orNull("proxycommand"),
-    connectTimeout: timeout === null ? null : Number(timeout) * 1000,
-    preferredAuthentications: list("preferredauthentications"),
-    numberOfPasswordPrompts: Number(one("numberofpasswordprompts") ?? 3),
-    passwordAuthentication: flag("passwordauthentication"),
-    kbdInteractiveAuthentication: flag("kbdinteractiveauthentication"),
-    pubkeyAuthentication: one("pubkeyauthentication") !== "no",
-    batchMode: flag("batchmode"),
-    ciphers: list("ciphers"),
-    macs: list("macs"),
-    kexAlgorithms: list("kexalgorithms"),
-    hostKeyAlgorithms: list("hostkeyalgorithms"),
-    pubkeyAcceptedAlgorithms: list("pubkeyacceptedalgorithms"),
-    compression: flag("compression"),
-    sendEnv: raw.get("sendenv") ?? [],
-    setEnv: Object.fromEntries((raw.get("setenv") ?? []).map((pair) => {
-      const at = pair.indexOf("=");
-      return [pair.slice(0, at), pair.slice(at + 1)];
-    })),
-    addressFamily: (one("addressfamily") ?? "any") as SshSettings["addressFamily"],
-    bindAddress: orNull("bindaddress"),
-    request,
-    raw,
-  };
-}
-
-function checkWords(host: string, options: SshOptions): void {
-  if (host === "" || host.startsWith("-")) {
-    throw new HoldfastError(
-      "usage",
-      `Cannot use host "${printable(host)}": a host name never begins with "-"`,
-    );
-  }
-  if (options.user !== undefined && (options.user === "" || options.user.startsWith("-"))) {
-    throw new HoldfastError(
-      "usage",
-      `Cannot use user "${printable(options.user)}": a user name never begins with "-"`,
-    );
-  }
+  return raw;
 }

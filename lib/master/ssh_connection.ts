@@ -3,18 +3,22 @@
  * the direct targets run over it.
  */
 
-import type { Duplex } from "node:stream";
-import { Socket } from "node:net";
-import { readFileSync } from "node:fs";
-import type { Child, TerminalSize } from "../core/host.ts";
 import { HoldfastError } from "../core/errors.ts";
+import type { Child, TerminalSize } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
+import type { Ask, Question } from "./ask.ts";
+import { Authentication } from "./authentication.ts";
+import { HostKeyCheck } from "./host_key_check.ts";
+import { matchesPattern } from "./known_hosts.ts";
+import { type Phase, PHASE_DEADLINES, PhaseClock } from "./phase_clock.ts";
 import { Client, type ClientChannel, type SFTPWrapper, type Ssh2Client } from "./ssh2.ts";
-import type { SshSettings } from "./ssh_config.ts";
-import { PHASE_DEADLINES } from "./phase_clock.ts";
+import { offeredAlgorithms, ssh2Algorithms } from "./ssh_algorithms.ts";
 import { SshChild } from "./ssh_child.ts";
+import { resolveSsh, type SshContext } from "./ssh_config.ts";
+import type { SshOptions, SshSettings } from "./ssh_settings.ts";
+import { describe, type SshSocket } from "./ssh_socket.ts";
 import { StreamTransport } from "./ssh_streams.ts";
-import type { Ask } from "./ask.ts";
+import { type JumpSpec, openWay } from "./ssh_way.ts";
 
 export { PHASE_DEADLINES };
 export type { Ask };
@@ -22,11 +26,17 @@ export type { Ask };
 export type Log = (level: "debug" | "info" | "warn" | "error", text: string) => void;
 
 export interface ConnectSshOptions {
+  /** Asks the person who caused the connection; their thinking does not count against a deadline. */
   ask: Ask;
+  /** Aborting fails the attempt with kind `cancelled`; a finished connection is not affected. */
   signal?: AbortSignal;
+  /** The asking client's SSH_AUTH_SOCK. */
   agentSocket?: string;
   log?: Log;
+  /** Go through this connection instead of resolving a way; it stays the caller's. */
   via?: SshConnection;
+  /** Resolves jump hosts; {@linkcode resolveSsh} when absent. */
+  resolve?: (host: string, options: SshOptions, context: SshContext) => Promise<SshSettings>;
 }
 
 export interface ExecOptions {
@@ -34,66 +44,231 @@ export interface ExecOptions {
   env?: Record<string, string>;
 }
 
+/** What {@linkcode connectSsh} hands down from target to jump host. */
+interface Journey extends ConnectSshOptions {
+  /** Descriptions of the hosts that wait for this connection. */
+  waiting?: readonly string[];
+}
+
+/** Dead peers are found after `interval * (misses + 1)` milliseconds without a byte from them. */
+const KEEPALIVE = { interval: 2_000, misses: 3 };
+/** Milliseconds a host may take to say good-bye. */
+const CLOSE_GRACE = 1_000;
+
+/**
+ * Connects and authenticates. Fails with the kind of the phase that failed (`resolve`, `connect`, `kex`, `host_key`,
+ * `auth`), with `timeout` when a phase of {@linkcode PHASE_DEADLINES} took too long, and with `cancelled`.
+ */
 export async function connectSsh(
   settings: SshSettings,
-  _options: ConnectSshOptions,
+  options: ConnectSshOptions,
 ): Promise<SshConnection> {
-  const description = `${settings.user}@${settings.hostname}:${settings.port}`;
-  const socket = new Socket();
-  await new Promise<void>((resolve, reject) => {
-    socket.once("error", reject);
-    socket.connect(settings.port, settings.hostname, () => resolve());
-  });
-  socket.setNoDelay(true);
-  const keys = settings.identityFiles.flatMap((file) => {
-    try {
-      return [readFileSync(file)];
-    } catch {
-      return [];
-    }
-  });
-  const client = new Client();
-  await new Promise<void>((resolve, reject) => {
-    client.once("ready", resolve);
-    client.once("error", (error) => reject(new HoldfastError("auth", error.message)));
-    client.connect({
-      sock: socket,
-      username: settings.user,
-      privateKey: keys[0],
-      password: settings.password,
-      hostVerifier: () => true,
+  const description = describe(settings);
+  const attempt = new AbortController();
+  const clock = new PhaseClock((phase) => attempt.abort(tookTooLong(phase, description)));
+  const cancel = () => {
+    attempt.abort(new HoldfastError("cancelled", `Gave up connecting to ${description}`));
+  };
+  if (options.signal?.aborted) cancel();
+  options.signal?.addEventListener("abort", cancel);
+  let way: SshSocket | null = null;
+  try {
+    const offer = offeredAlgorithms(settings);
+    way = await openWay(settings, {
+      clock,
+      signal: attempt.signal,
+      via: options.via,
+      jump: (spec, before) =>
+        connectJump(settings, { ...options, signal: attempt.signal }, { spec, before }),
     });
-  });
-  return new SshConnection(client, { socket, description });
+    return await shakeHands(settings, { way, offer, clock, options, signal: attempt.signal });
+  } catch (error) {
+    attempt.abort(error);
+    way?.dispose();
+    throw error;
+  } finally {
+    clock.stop();
+    options.signal?.removeEventListener("abort", cancel);
+  }
+}
+
+async function connectJump(
+  target: SshSettings,
+  options: Journey,
+  { spec, before }: { spec: JumpSpec; before: string },
+): Promise<SshConnection> {
+  const { request } = target;
+  const waiting = [...options.waiting ?? [], describe(target)];
+  const settings = await (options.resolve ?? resolveSsh)(spec.host, {
+    configFile: request.options.configFile,
+    user: spec.user,
+    port: spec.port,
+    jump: before === "" ? undefined : before,
+  }, { env: request.env, cwd: request.cwd, signal: options.signal });
+  if (waiting.includes(describe(settings))) {
+    throw new HoldfastError(
+      "resolve",
+      `Cannot resolve ${describe(target)}: its jump hosts form a circle through ${
+        describe(settings)
+      }\n` +
+        'Give the jump host "ProxyJump none" in ssh_config',
+    );
+  }
+  const journey: Journey = { ...options, via: undefined, waiting };
+  return await connectSsh(settings, journey);
+}
+
+interface Handshake {
+  way: SshSocket;
+  offer: ReturnType<typeof offeredAlgorithms>;
+  clock: PhaseClock;
+  options: ConnectSshOptions;
+  signal: AbortSignal;
+}
+
+async function shakeHands(settings: SshSettings, handshake: Handshake): Promise<SshConnection> {
+  const { way, offer, clock, options, signal } = handshake;
+  const { log } = options;
+  const description = describe(settings);
+  clock.enter("kex");
+  const unhurried = async <T>(work: () => Promise<T>): Promise<T> => {
+    clock.pause();
+    try {
+      return await work();
+    } finally {
+      clock.resume();
+    }
+  };
+  const ask: Ask = (question: Question, how) => unhurried(() => options.ask(question, how));
+  const hostKey = await HostKeyCheck.load(settings, { ask, description, signal, log });
+  const client = new Client();
+  try {
+    return await new Promise((resolve, reject) => {
+      let refusal: unknown;
+      const authentication = new Authentication(settings, {
+        ask,
+        description,
+        agentSocket: options.agentSocket,
+        signal,
+        unhurried: (work) => unhurried(() => work),
+        log,
+        failed: reject,
+      });
+      const broke = (reason: string) => {
+        if (refusal !== undefined) reject(refusal);
+        else if (clock.phase === "authenticate") reject(authentication.failure(reason));
+        else reject(kexFailed(description, { reason, complaint: way.complaint() }));
+      };
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      client.once("handshake", () => clock.enter("authenticate"));
+      client.on("banner", (text) => log?.("info", `${description}: ${printable(text.trim())}`));
+      client.on("change password", () => broke("the password has expired: change it on the host"));
+      client.on("error", (error: Error & { level?: string }) => {
+        // ssh2 reports a key that could not sign and goes on to the next one by itself
+        const harmless = error.level === "agent" || error.level === "client-authentication";
+        if (harmless) log?.("debug", `${description}: ${printable(error.message)}`);
+        else broke(error.message);
+      });
+      client.on("end", () => broke("the host closed the connection"));
+      client.on("close", () => broke("the connection broke"));
+      client.once("ready", () => {
+        client.removeAllListeners();
+        resolve(new SshConnection(client, { way, description, settings }));
+      });
+      offer.serverHostKey = hostKey.prefer(offer.serverHostKey);
+      client.connect({
+        sock: way.stream,
+        username: settings.user,
+        algorithms: ssh2Algorithms(offer, settings),
+        authHandler: authentication.handler,
+        hostVerifier: (key: Uint8Array, verify: (valid: boolean) => void) => {
+          hostKey.check(key).then(({ passwords }) => {
+            if (!passwords) authentication.forbidPasswords();
+            verify(true);
+          }, (error) => {
+            refusal = error;
+            verify(false);
+          });
+        },
+        keepaliveInterval: KEEPALIVE.interval,
+        keepaliveCountMax: KEEPALIVE.misses,
+        readyTimeout: 0, // the clock has it
+      });
+    });
+  } catch (error) {
+    client.removeAllListeners();
+    client.on("error", () => {}); // a late word of a connection that is given up
+    client.end();
+    throw error;
+  }
+}
+
+function tookTooLong(phase: Phase, description: string): HoldfastError {
+  const [doing, hint] = {
+    resolve: ["resolve the name of", "Check the name server"],
+    connect: [
+      "connect to",
+      "Check that the host is up and not behind a firewall, or raise -o ConnectTimeout=SECONDS",
+    ],
+    kex: ["exchange keys with", "Check that an SSH server listens on this port"],
+    authenticate: ["authenticate as", "The host is slow to answer: look into its sshd log"],
+  }[phase];
+  return new HoldfastError("timeout", `Cannot ${doing} ${description}: no answer in time\n${hint}`);
+}
+
+/** `complaint` is what a ProxyCommand said; then it is to blame, and there was no connection. */
+function kexFailed(
+  description: string,
+  { reason, complaint }: { reason: string; complaint: string },
+): HoldfastError {
+  if (complaint !== "") {
+    const text = `Cannot connect to ${description}: its ProxyCommand failed: ${complaint}\n` +
+      "Try the ProxyCommand by hand";
+    return new HoldfastError("connect", text);
+  }
+  return new HoldfastError(
+    "kex",
+    `Cannot exchange keys with ${description}: ${printable(reason)}\n` +
+      "Check that an SSH server listens on this port and that it takes new connections",
+  );
 }
 
 /**
  * - `close` is idempotent and ends every channel.
- * - `closed` resolves exactly once, with null when we closed it and with the reason otherwise.
+ * - `closed` resolves exactly once, when all below is gone: with null when we closed it, else with the reason.
  */
 export class SshConnection {
+  /** `user@host:port` */
   readonly description: string;
   readonly closed: Promise<HoldfastError | null>;
   #client: Ssh2Client;
-  #socket: Duplex;
+  #way: SshSocket;
+  #environment: Record<string, string>;
   #children = new Set<SshChild>();
   #ended: HoldfastError | null | undefined;
   #finish!: (reason: HoldfastError | null) => void;
-  #dispose: () => void;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** `dispose` frees what lies below the socket (jump hosts, a proxy process). */
+  /** Takes over an authenticated client and the way below it. */
   constructor(
     client: Ssh2Client,
-    options: { socket: Duplex; description: string; dispose?: () => void },
+    options: { way: SshSocket; description: string; settings: SshSettings },
   ) {
     this.description = options.description;
     this.#client = client;
-    this.#socket = options.socket;
-    this.#dispose = options.dispose ?? (() => {});
+    this.#way = options.way;
+    this.#environment = environmentFor(options.settings);
     this.closed = new Promise((resolve) => this.#finish = resolve);
-    client.on("error", (error: Error) => this.#end(this.#lost(error.message)));
+    client.on("error", (error: Error & { level?: string }) => {
+      const silent = error.level === "client-timeout";
+      this.#end(this.#lost(silent ? "it stopped answering" : error.message));
+    });
     client.on("end", () => this.#end(this.#lost("the host ended the connection")));
-    client.on("close", () => this.#end(this.#lost("the connection broke")));
+    client.on("close", () => {
+      this.#end(this.#lost("the connection broke"));
+      this.#release();
+    });
+    heedTraffic(client, this.#way.stream);
   }
 
   /** Starts `command` in the login shell of the host. */
@@ -107,9 +282,12 @@ export class SshConnection {
         width: 0,
         height: 0,
       };
-      this.#client.exec(command, { pty, env }, done);
+      this.#client.exec(command, { pty, env: { ...this.#environment, ...env } }, done);
     });
-    const child = new SshChild(channel, { socket: this.#socket, description: this.description });
+    const child = new SshChild(channel, {
+      socket: this.#way.stream,
+      description: this.description,
+    });
     if (this.#ended) child.lose(this.#ended);
     this.#children.add(child);
     child.exit.catch(() => {}).finally(() => this.#children.delete(child));
@@ -139,12 +317,22 @@ export class SshConnection {
   #end(reason: HoldfastError | null): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
-    const error = reason ?? new HoldfastError("disconnected", `Closed ${this.description}`);
+    const error = reason ?? this.#gone();
     for (const child of this.#children) child.lose(error);
-    this.#client.end();
-    this.#socket.destroy();
-    this.#dispose();
-    this.#finish(reason);
+    this.#client.end(); // says good-bye where that is still possible
+    if (reason !== null) this.#way.stream.destroy();
+    this.#timer = setTimeout(() => this.#release(), CLOSE_GRACE);
+  }
+
+  #release(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#way.dispose().finally(() => this.#finish(this.#ended ?? null));
+  }
+
+  #gone(): HoldfastError {
+    return new HoldfastError("disconnected", `Closed the connection to ${this.description}`);
   }
 
   #lost(text: string): HoldfastError {
@@ -158,15 +346,11 @@ export class SshConnection {
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const fail = (error: Error & { reason?: unknown }) => {
-        if (this.#ended !== undefined) {
-          reject(this.#ended ?? new HoldfastError("disconnected", `Closed ${this.description}`));
-        } else if (error.reason !== undefined) {
-          const text = `Cannot ${action} on ${this.description}: ${printable(error.message)}`;
-          reject(new HoldfastError(kind, text, { cause: error }));
-        } else {
-          const text = `Cannot ${action} on ${this.description}: ${printable(error.message)}`;
-          reject(new HoldfastError("refused", text, { cause: error }));
-        }
+        if (this.#ended !== undefined) return reject(this.#ended ?? this.#gone());
+        const refusedBy = error.reason === undefined ? "refused" : kind;
+        const hint = refusedBy === "limit" ? " (too many sessions: see sshd's MaxSessions)" : "";
+        const text = `Cannot ${action} on ${this.description}: ${printable(error.message)}${hint}`;
+        reject(new HoldfastError(refusedBy, text, { cause: error }));
       };
       try {
         start((error, result) => error ? fail(error) : resolve(result));
@@ -175,4 +359,30 @@ export class SshConnection {
       }
     });
   }
+}
+
+/** What ssh would send for SendEnv and SetEnv. */
+function environmentFor(settings: SshSettings): Record<string, string> {
+  const sent = Object.entries(settings.request.env).filter(([name]) =>
+    settings.sendEnv.some((pattern) => matchesPattern(pattern, name))
+  );
+  return { ...Object.fromEntries(sent), ...settings.setEnv };
+}
+
+/**
+ * ssh2 counts only answers to its own pings as signs of life, and a ping waits behind whatever is queued.
+ * Any byte that arrives, and any queue that drains, is a sign as well.
+ */
+function heedTraffic(client: Ssh2Client, stream: SshSocket["stream"]): void {
+  const { _resetKA: reset } = client as unknown as { _resetKA?: () => void };
+  if (reset === undefined) return;
+  let last = 0;
+  const alive = () => {
+    const now = performance.now();
+    if (now - last < KEEPALIVE.interval / 4) return;
+    last = now;
+    reset();
+  };
+  stream.on("data", alive);
+  stream.on("drain", alive);
 }

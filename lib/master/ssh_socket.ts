@@ -8,15 +8,15 @@ import { isIP, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
-import type { SshSettings } from "./ssh_config.ts";
+import type { SshSettings } from "./ssh_settings.ts";
 
 /** What ssh2 gets as its `sock`, and how to explain or free it. */
 export interface SshSocket {
   stream: Duplex;
   /** What the way itself said, for error texts; "" when nothing. */
   complaint(): string;
-  /** Frees everything below; idempotent. */
-  dispose(): void;
+  /** Frees everything below; idempotent. Resolves when all of it is gone. */
+  dispose(): Promise<void>;
 }
 
 /** Milliseconds after which the next address is tried beside one that does not answer. */
@@ -98,7 +98,11 @@ export function connectTcp(
 }
 
 function tcpSocket(socket: Socket): SshSocket {
-  return { stream: socket, complaint: () => "", dispose: () => socket.destroy() };
+  const dispose = () => {
+    socket.destroy();
+    return Promise.resolve();
+  };
+  return { stream: socket, complaint: () => "", dispose };
 }
 
 function reasonOf(error: NodeJS.ErrnoException): string {

@@ -4,7 +4,13 @@
  */
 
 import { testIdentity } from "./identity.ts";
-import { killProcesses, listProcesses, type ProcessInfo } from "./processes.ts";
+import {
+  describeProcesses,
+  killProcesses,
+  listProcesses,
+  type ProcessInfo,
+  waitUntilGone,
+} from "./processes.ts";
 import { tempDir } from "./temp.ts";
 import { type Runtime, sharedRuntime, toolsDir } from "./tools.ts";
 
@@ -27,6 +33,8 @@ export interface AccountOptions {
   authorizedKeys?: string[];
   /** Let it run everything as anybody with sudo: without, or with its own password. Default neither. */
   sudo?: "nopasswd" | "password";
+  /** Whether processes may still run under it at its disposal; else that is a leak. Default false. */
+  mayLeaveProcesses?: boolean;
 }
 
 /** Where each runtime's own installer puts it, below the home directory. */
@@ -42,7 +50,7 @@ export async function createAccount(options: AccountOptions = {}): Promise<Accou
   const { shell = "/bin/bash" } = options;
   await using empty = await tempDir();
   await changeAccounts("useradd", ["-m", "-k", empty.path, "-s", shell, name]);
-  const account = new Account(name, await homeOf(name));
+  const account = new Account(name, await homeOf(name), options);
   try {
     await furnish(account, options);
   } catch (error) {
@@ -52,15 +60,20 @@ export async function createAccount(options: AccountOptions = {}): Promise<Accou
   return account;
 }
 
-/** An account; disposal kills what still runs under it and removes it with its home. */
+/**
+ * An account. Disposal kills what still runs under it and removes it with its home, then throws if
+ * something ran that did not end by itself: what a remote host keeps is a leak like any other.
+ */
 export class Account implements AsyncDisposable {
   readonly name: string;
   readonly home: string;
+  readonly #mayLeaveProcesses: boolean;
   #removed = false;
 
-  constructor(name: string, home: string) {
+  constructor(name: string, home: string, options: AccountOptions = {}) {
     this.name = name;
     this.home = home;
+    this.#mayLeaveProcesses = options.mayLeaveProcesses ?? false;
   }
 
   /** The user id. */
@@ -90,9 +103,14 @@ export class Account implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#removed) return;
     this.#removed = true;
-    await killProcesses(this.processes());
+    const grace = this.#mayLeaveProcesses ? 0 : 3000;
+    const left = await waitUntilGone(() => this.processes(), { deadline: grace });
+    await killProcesses(left);
     await Deno.remove(sudoersOf(this.name)).catch(() => {});
     await changeAccounts("userdel", ["-r", "-f", this.name]);
+    if (left.length > 0 && !this.#mayLeaveProcesses) {
+      throw new Error(`Account "${this.name}" was left with processes ${describeProcesses(left)}`);
+    }
   }
 }
 

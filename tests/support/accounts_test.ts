@@ -9,10 +9,15 @@ import type { Runtime } from "./tools.ts";
 const rooted = test.needs("sshd", "ssh", "namespaces");
 
 function ssh(sshd: TestSshd, user: string, identity: string, command: string): Deno.Command {
-  const options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
+  const options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
     .flatMap((option) => ["-o", option]);
   const where = ["-F", "none", "-i", identity, "-p", `${sshd.port}`, `${user}@127.0.0.1`];
-  return new Deno.Command("ssh", { args: [...options, ...where, command], stdout: "piped" });
+  return new Deno.Command("ssh", {
+    args: [...options, ...where, command],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  });
 }
 
 /** Prints every runtime that the first stage could find, by either shell and by its usual places. */
@@ -46,18 +51,19 @@ for (const { runtimes, place } of targets) {
   );
 }
 
-rooted("sshd: disposal ends its sessions and disposal of an account what it left", async () => {
+rooted("accounts: disposal kills and reports what sshd's sessions left", async () => {
   await using account = await createAccount();
   const sshd = await startSshd();
   const { path } = await testIdentity();
-  const command = "setsid sleep 1000 >/dev/null 2>&1 & echo up; exec sleep 1001";
+  const command = "(setsid sleep 1000 >/dev/null 2>&1 &); echo up; exec sleep 1001";
   await using client = ssh(sshd, account.name, path, command).spawn();
   const lines = client.stdout.pipeThrough(new TextDecoderStream()).getReader();
   assertEquals((await lines.read()).value, "up\n");
   await sshd[Symbol.asyncDispose]();
   assertEquals((await client.status).code, 255);
   await lines.cancel();
-  await account[Symbol.asyncDispose]();
+  const disposal = () => account[Symbol.asyncDispose]();
+  await assertRejects(disposal, Error, "sleep 1000");
   await assertRejects(() => Deno.stat(account.home), Deno.errors.NotFound);
 });
 

@@ -113,15 +113,14 @@ export class Workspace implements AsyncDisposable {
   }
 
   /** The command line of `holdfast SUBCOMMAND -F <config> ARGS...`; `-F` only where it is taken. */
-  async args(subcommand: string, ...args: string[]): Promise<string[]> {
-    await Promise.resolve();
+  args(subcommand: string, ...args: string[]): string[] {
     const takesConfig = ["exec", "put", "fetch", "client", "ssh"].includes(subcommand);
     return [subcommand, ...takesConfig ? ["-F", this.config] : [], ...args];
   }
 
   /** Runs one subcommand to its end, with this workspace's ssh configuration. */
   async run(subcommand: string, args: string[] = [], options?: RunOptions): Promise<Outcome> {
-    return await holdfast(await this.args(subcommand, ...args), await this.#inside(options));
+    return await holdfast(this.args(subcommand, ...args), await this.#inside(options));
   }
 
   /** Like {@linkcode run}, but hands out the live process with piped stdin, stdout and stderr. */
@@ -130,7 +129,7 @@ export class Workspace implements AsyncDisposable {
     args: string[] = [],
     options?: Omit<RunOptions, "stdin">,
   ): Promise<Deno.ChildProcess> {
-    return spawnHoldfast(await this.args(subcommand, ...args), await this.#inside(options));
+    return spawnHoldfast(this.args(subcommand, ...args), await this.#inside(options));
   }
 
   /** The environment of its processes. */
@@ -157,6 +156,7 @@ export class Workspace implements AsyncDisposable {
     if (this.processes().length > 0) stopped = await this.run("stop");
     const left = await waitUntilGone(() => this.processes());
     await killProcesses(left);
+    const sockets = stopped ? socketsIn(this.dir) : []; // one killed with -9 may leave its own
     await this.#temp[Symbol.asyncDispose]();
     if (left.length > 0) {
       throw new Error(
@@ -164,6 +164,7 @@ export class Workspace implements AsyncDisposable {
           describeProcesses(left),
       );
     }
+    if (sockets.length > 0) throw new Error(`holdfast stop left sockets ${sockets.join(", ")}`);
   }
 
   async #inside(options: RunOptions = {}): Promise<RunOptions> {
@@ -233,6 +234,11 @@ function denoDir(): Promise<string> {
       .output();
     return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
   })();
+}
+
+function socketsIn(dir: string): string[] {
+  const names = [...Deno.readDirSync(dir)].map((entry) => entry.name);
+  return names.filter((name) => Deno.lstatSync(`${dir}/${name}`).isSocket);
 }
 
 async function exists(path: string): Promise<boolean> {

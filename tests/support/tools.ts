@@ -46,8 +46,8 @@ export function sharedRuntime(runtime: Runtime): string {
   const origin = runtime === "deno" ? Deno.execPath() : findExecutable(runtime);
   if (!origin) throw new Error(`Cannot share "${runtime}": not installed`);
   const source = Deno.realPathSync(origin);
-  const { size, mtime, mode } = Deno.statSync(source);
-  const shared = `${toolsDir()}/${runtime}-${size}-${mtime?.getTime()}`;
+  const { size, mode } = Deno.statSync(source);
+  const shared = `${toolsDir()}/${runtime}-${size}`; // another build has another size
   if (isExecutable(shared)) return shared;
   const fresh = `${shared}.${crypto.randomUUID()}`;
   try {

@@ -1,0 +1,56 @@
+/** `holdfast exec`: run a command on a target; stdin, stdout, stderr and the exit status pass through. */
+import { HoldfastError } from "../core/errors.ts";
+import { execute } from "../client/execute.ts";
+import {
+  assignment,
+  COMMON_OPTIONS,
+  JSON_OPTION,
+  type OptionTable,
+  parseOptions,
+  SSH_OPTIONS,
+  sshOptions,
+  TIMEOUT_OPTION,
+} from "./options.ts";
+
+export const usage = "holdfast exec [options] TARGET [--] COMMAND...";
+
+export const options = {
+  env: {
+    long: "env",
+    value: "NAME=VALUE",
+    repeatable: true,
+    parse: assignment,
+    help: "set a variable for the command",
+  },
+  cwd: { long: "cwd", value: "DIR", help: "run it in this directory instead of the home" },
+  argv: { long: "argv", help: "run COMMAND's words exactly, without a shell" },
+  noInput: { short: "n", help: "give it no standard input" },
+  terminal: { short: "t", repeatable: true, help: "give it a terminal" },
+  leave: { long: "leave", help: "let it go on when this client goes away" },
+  ...TIMEOUT_OPTION,
+  ...JSON_OPTION,
+  ...SSH_OPTIONS,
+  ...COMMON_OPTIONS,
+} satisfies OptionTable;
+
+export async function run(args: string[]): Promise<number> {
+  const { options: given, positionals } = await parseOptions(args, options, {
+    stopAtFirstPositional: true,
+  });
+  const [target, ...words] = positionals;
+  if (target === undefined || words.length === 0) {
+    const missing = target === undefined ? "TARGET" : "COMMAND";
+    throw new HoldfastError("usage", `Cannot run: ${missing} is missing; usage: ${usage}`);
+  }
+  const request = {
+    target,
+    command: given.argv ? words : words.join(" "),
+    env: Object.fromEntries(given.env),
+    cwd: given.cwd,
+    input: !given.noInput,
+    leave: given.leave,
+    timeout: given.timeout,
+    ssh: sshOptions(given),
+  };
+  return await execute(request);
+}

@@ -1,0 +1,103 @@
+/** Carries out one command for `holdfast exec`: pumps the standard streams and forwards signals. */
+import { HoldfastError } from "../core/errors.ts";
+import type { ByteSource } from "../core/host.ts";
+import type { SendStream } from "../core/stream.ts";
+import { deadline, type RemoteProcess, startProcess, statusOf } from "./remote_process.ts";
+import { connectDaemon, type SshOptions } from "./session.ts";
+
+export interface ExecRequest {
+  target: string;
+  command: string | string[];
+  env: Record<string, string>;
+  cwd?: string;
+  /** False: the command gets no standard input. */
+  input: boolean;
+  leave: boolean;
+  /** Milliseconds for everything, connecting included. */
+  timeout?: number;
+  ssh: SshOptions;
+}
+
+const FORWARDED = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2"] as const;
+/** As many interrupts end the client itself when the command does not end by them. */
+const PATIENCE = 3;
+
+/** Runs it and resolves with the status to exit with. */
+export async function execute(request: ExecRequest): Promise<number> {
+  const limit = deadline(request.target, request.timeout);
+  const signals = new SignalForwarder(limit);
+  const session = await connectDaemon();
+  const { signal } = limit;
+  try {
+    const context = await session.open({
+      target: request.target,
+      ssh: request.ssh,
+      purpose: "command",
+      signal,
+    });
+    const { command, cwd, env, input, leave } = request;
+    const options = { command, cwd, env, input, leave, signal };
+    const process = startProcess(session.router, context, options);
+    signals.attach(process);
+    if (process.stdin) void feed(process.stdin);
+    const [status] = await Promise.all([
+      process.exit,
+      drain(process.stdout, Deno.stdout),
+      drain(process.stderr, Deno.stderr),
+    ]);
+    return statusOf(status);
+  } catch (error) {
+    if (signals.received !== null) return statusOf({ code: null, signal: signals.received });
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    await session.close();
+  }
+}
+
+/** Copies a stream to one of ours. Rejects with `Deno.errors.BrokenPipe` when our reader is gone. */
+export async function drain(
+  source: ByteSource,
+  output: { write(bytes: Uint8Array): Promise<number> },
+): Promise<void> {
+  for (let bytes = await source.read(); bytes !== null; bytes = await source.read()) {
+    for (let at = 0; at < bytes.length;) at += await output.write(bytes.subarray(at));
+  }
+}
+
+/** Sends our standard input to its end, or until the command takes no more. */
+export async function feed(stdin: SendStream): Promise<void> {
+  try {
+    const buffer = new Uint8Array(64 * 1024);
+    for (;;) {
+      const count = await Deno.stdin.read(buffer);
+      if (count === null) break;
+      await stdin.write(buffer.subarray(0, count));
+    }
+    await stdin.close();
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) stdin.abort(new HoldfastError("io", String(error)));
+  }
+}
+
+/** Passes our signals on to the command; before there is one, they end the wait for it. */
+class SignalForwarder {
+  /** The signal that ended the wait. */
+  received: string | null = null;
+  #process: RemoteProcess | null = null;
+  #interrupts = 0;
+
+  constructor(limit: AbortController) {
+    for (const name of FORWARDED) {
+      Deno.addSignalListener(`SIG${name}`, () => {
+        if (name === "INT") this.#interrupts++;
+        if (this.#process && this.#interrupts < PATIENCE) return this.#process.kill(name);
+        this.received = name;
+        limit.abort(new HoldfastError("cancelled", `ended by SIG${name}`));
+      });
+    }
+  }
+
+  attach(process: RemoteProcess): void {
+    this.#process = process;
+  }
+}

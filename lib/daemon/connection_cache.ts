@@ -1,0 +1,131 @@
+/** The connections that are held, by what decides where they lead and who one is there. */
+import { HoldfastError } from "../core/errors.ts";
+import type { Router } from "../core/router.ts";
+import type { Ask } from "../master/ask.ts";
+import type { Settings } from "../rendezvous/settings.ts";
+import { Connection, type ConnectionStatus } from "./connection.ts";
+import type { Log } from "./log.ts";
+import { type OpenRequest, type Plan, Planner } from "./planner.ts";
+
+/** Milliseconds between two looks at all connections. */
+const WATCH_INTERVAL = 1000;
+
+export interface CacheOptions {
+  router: Router;
+  allocateId: () => number;
+  settings: Settings;
+  log: Log;
+  /** Called when the last connection has gone. */
+  onEmpty: () => void;
+}
+
+/**
+ * The cache.
+ *
+ * - Shared: requests with one key share one connection, and one attempt to make it.
+ * - A connection that failed or was lost is forgotten at once: the next request makes a new one.
+ * - Idle connections close after `settings.idleTimeout`, or when the cap needs their place.
+ */
+export class ConnectionCache {
+  readonly #options: CacheOptions;
+  readonly #connections: Map<string, Connection> = new Map();
+  readonly #planner: Planner;
+  #watcher: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: CacheOptions) {
+    this.#options = options;
+    this.#planner = new Planner(options.log);
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  status(): ConnectionStatus[] {
+    return [...this.#connections.values()].map((connection) => connection.status());
+  }
+
+  /** Opens a target for a client, which holds it from then on; `ask` reaches that client's user. */
+  async open(
+    request: OpenRequest,
+    options: { client: number; ask: Ask; signal: AbortSignal },
+  ): Promise<number> {
+    const plan = await this.#planner.plan(request, options.signal);
+    let connection = this.#connections.get(plan.key);
+    connection ??= this.#create(plan, options.ask);
+    connection.clients.add(options.client);
+    this.#connections.delete(plan.key);
+    this.#connections.set(plan.key, connection);
+    return await connection.open(request.purpose ?? "command");
+  }
+
+  /** Forgets a client; what nobody holds becomes idle. */
+  release(client: number): void {
+    for (const connection of this.#connections.values()) {
+      if (connection.clients.delete(client)) connection.lastUsed = performance.now();
+    }
+  }
+
+  /** Closes the connections to a target; returns how many. */
+  async disconnect(request: OpenRequest, signal: AbortSignal): Promise<number> {
+    const { key, target } = await this.#planner.plan(request, signal);
+    const found = [...this.#connections.values()].filter((connection) =>
+      connection.key === key || connection.target === target
+    );
+    const reason = new HoldfastError("disconnected", `${target}: disconnected by holdfast disconnect`);
+    for (const connection of found) connection.close(reason);
+    return found.length;
+  }
+
+  close(reason: HoldfastError): void {
+    for (const connection of [...this.#connections.values()]) connection.close(reason);
+  }
+
+  #create(plan: Plan, ask: Ask): Connection {
+    this.#makeRoom();
+    const { router, allocateId, log } = this.#options;
+    const connection = new Connection({
+      key: plan.key,
+      target: plan.target,
+      router,
+      allocateId,
+      log,
+      reach: (signal) => plan.reach(ask, signal),
+    });
+    this.#connections.set(plan.key, connection);
+    void connection.closed.then((reason) => {
+      if (this.#connections.get(plan.key) === connection) this.#connections.delete(plan.key);
+      log("info", `${plan.target}: closed: ${reason.message}`);
+      if (this.#connections.size > 0) return;
+      clearInterval(this.#watcher);
+      this.#watcher = undefined;
+      this.#options.onEmpty();
+    });
+    this.#watcher ??= setInterval(() => this.#watch(), WATCH_INTERVAL);
+    return connection;
+  }
+
+  /** The order of the map is the order of use: the first idle one is the least recently used. */
+  #makeRoom(): void {
+    const { maxConnections } = this.#options.settings;
+    if (this.#connections.size < maxConnections) return;
+    for (const connection of this.#connections.values()) {
+      if (connection.clients.size > 0) continue;
+      connection.close(
+        new HoldfastError("disconnected", `${connection.target}: closed to make room for another`),
+      );
+      this.#connections.delete(connection.key);
+      return;
+    }
+    throw new HoldfastError(
+      "limit",
+      `Cannot hold another connection: all ${maxConnections} are in use; set HOLDFAST_MAX_CONNECTIONS`,
+    );
+  }
+
+  #watch(): void {
+    const now = performance.now();
+    const { idleTimeout } = this.#options.settings;
+    for (const connection of [...this.#connections.values()]) connection.watch(now, { idleTimeout });
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * The daemon: the root of the tree. It listens on the user's socket, lets authenticated clients in as leaf
+ * contexts that act with its own authority, and routes between them and the connections it holds.
+ */
+import { HoldfastError } from "../core/errors.ts";
+import { encodeGreeting, type Greeting, readGreeting } from "../core/greeting.ts";
+import type { Transport } from "../core/host.ts";
+import type { JsonObject } from "../core/json.ts";
+import { Link } from "../core/link.ts";
+import { Router } from "../core/router.ts";
+import { serve } from "../core/service.ts";
+import type { Ask } from "../master/ask.ts";
+import { socketTransport } from "../rendezvous/socket_transport.ts";
+import type { Settings } from "../rendezvous/settings.ts";
+import { VERSION } from "../rendezvous/version.ts";
+import { ConnectionCache } from "./connection_cache.ts";
+import type { Log } from "./log.ts";
+import type { OpenRequest } from "./planner.ts";
+
+/** Milliseconds that a new client has for its greeting. */
+const GREETING_DEADLINE = 10_000;
+
+export interface DaemonOptions {
+  settings: Settings;
+  cookie: string;
+  log: Log;
+  /** Gives up the socket and the lock, so that another daemon can start; this one carries on its work. */
+  onRetire: () => void;
+}
+
+export class Daemon {
+  /** Resolves when the daemon has nothing left to do, or was stopped. */
+  readonly finished: Promise<void>;
+  readonly #options: DaemonOptions;
+  readonly #router: Router;
+  readonly #cache: ConnectionCache;
+  readonly #clients: Map<number, Link> = new Map();
+  readonly #startedAt = performance.now();
+  #nextId = 1;
+  #retired = false;
+  #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  #finish: () => void = () => {};
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+    const { settings, log } = options;
+    this.finished = new Promise((resolve) => this.#finish = resolve);
+    this.#router = new Router({ id: 0, onWarning: (text) => log("warn", text) });
+    this.#cache = new ConnectionCache({
+      router: this.#router,
+      allocateId: () => this.#nextId++,
+      settings,
+      log,
+      onEmpty: () => this.#considerIdle(),
+    });
+    serve(this.#router, this.#services());
+    this.#considerIdle();
+  }
+
+  /** Serves one accepted connection until it ends; never rejects. */
+  async accept(conn: Deno.Conn): Promise<void> {
+    const transport = socketTransport(conn);
+    const timer = setTimeout(() => transport.close(), GREETING_DEADLINE);
+    try {
+      const first = await transport.read();
+      if (first === null) return;
+      if (first[0] === 0) {
+        clearTimeout(timer);
+        return;
+      }
+      const { greeting, rest } = await readGreeting(withFirst(transport, first));
+      clearTimeout(timer);
+      const refused = this.#check(greeting);
+      if (refused) {
+        const error = { ...refused.toWire() };
+        await transport.write(encodeGreeting({ version: VERSION, pid: Deno.pid, error }));
+      } else if (greeting.body.retire === true) {
+        this.#retire();
+        await transport.write(encodeGreeting({ version: VERSION, pid: Deno.pid, retired: true }));
+      } else {
+        await this.#serveClient(transport, rest);
+      }
+    } catch (error) {
+      this.#options.log("debug", `a client was turned away: ${(error as Error).message}`);
+    } finally {
+      clearTimeout(timer);
+      transport.close();
+    }
+  }
+
+  /** Ends every connection; what waits fails with `why`. */
+  stop(why: string): void {
+    this.#cache.close(new HoldfastError("disconnected", `the daemon was stopped: ${why}`));
+    for (const link of this.#clients.values()) link.close(null);
+    this.#finish();
+  }
+
+  #check(greeting: Greeting): HoldfastError | null {
+    if (!equal(String(greeting.body.cookie), this.#options.cookie)) {
+      return new HoldfastError("refused", "the cookie is not this daemon's");
+    }
+    if (greeting.body.version !== VERSION && greeting.body.retire !== true) {
+      return new HoldfastError("version", `this daemon is version ${VERSION}`);
+    }
+    return null;
+  }
+
+  async #serveClient(transport: Transport, rest: Uint8Array): Promise<void> {
+    const id = this.#nextId++;
+    const link = new Link(id, transport, { privileged: true });
+    this.#router.addRoute(id, link);
+    this.#clients.set(id, link);
+    clearTimeout(this.#idleTimer);
+    await transport.write(
+      encodeGreeting({ id, parents: [this.#router.id], version: VERSION, pid: Deno.pid }),
+    );
+    await link.run({
+      onFrame: (frame) => this.#router.receive(frame, link),
+      onClose: () => this.#forget(id, link),
+    }, rest);
+  }
+
+  #forget(id: number, link: Link): void {
+    this.#clients.delete(id);
+    this.#router.removeLink(link, new HoldfastError("disconnected", "the client is gone"));
+    this.#cache.release(id);
+    this.#considerIdle();
+  }
+
+  #retire(): void {
+    if (this.#retired) return;
+    this.#retired = true;
+    this.#options.log("info", "retiring: a client of another version takes over");
+    this.#options.onRetire();
+    this.#considerIdle();
+  }
+
+  #considerIdle(): void {
+    clearTimeout(this.#idleTimer);
+    if (this.#clients.size > 0) return;
+    if (this.#retired) return this.stop("it was replaced");
+    if (this.#cache.size > 0) return;
+    const { daemonTimeout } = this.#options.settings;
+    this.#idleTimer = setTimeout(() => this.stop("it was idle"), daemonTimeout);
+  }
+
+  #services() {
+    return {
+      connection: {
+        open: {
+          policy: "parents",
+          handle: async (args: JsonObject, call: { src: number; signal: AbortSignal }) => {
+            const request = args as unknown as OpenRequest;
+            const options = { client: call.src, ask: this.#ask(call.src), signal: call.signal };
+            return { context: await this.#cache.open(request, options) };
+          },
+        },
+        disconnect: {
+          policy: "parents",
+          handle: async (args: JsonObject, call: { signal: AbortSignal }) => {
+            const request = args as unknown as OpenRequest;
+            return { closed: await this.#cache.disconnect(request, call.signal) };
+          },
+        },
+      },
+      daemon: {
+        status: { policy: "parents", handle: () => this.#status() },
+        stop: {
+          policy: "parents",
+          handle: () => {
+            // The reply first.
+            setTimeout(() => this.stop("holdfast stop"), 0);
+            return { pid: Deno.pid };
+          },
+        },
+      },
+    } as const;
+  }
+
+  /** Asks the user of a client; null when that client is gone. */
+  #ask(client: number): Ask {
+    return async (question, { signal } = {}) => {
+      const request = { service: "client", method: "ask", args: { ...question } };
+      const answer = await this.#router.call(client, request, { signal }).catch(() => null);
+      return typeof answer === "string" ? answer : null;
+    };
+  }
+
+  #status(): JsonObject {
+    return {
+      pid: Deno.pid,
+      version: VERSION,
+      uptime: Math.round((performance.now() - this.#startedAt) / 1000),
+      clients: this.#clients.size,
+      memory: Deno.memoryUsage().rss,
+      retired: this.#retired,
+      connections: this.#cache.status().map((connection) => ({ ...connection })),
+    };
+  }
+}
+
+/** A transport whose first read yields `first` again. */
+function withFirst(transport: Transport, first: Uint8Array): Transport {
+  let pending: Uint8Array | null = first;
+  return {
+    read() {
+      const bytes = pending;
+      pending = null;
+      return bytes ? Promise.resolve(bytes) : transport.read();
+    },
+    write: (bytes) => transport.write(bytes),
+    close: () => transport.close(),
+  };
+}
+
+/** Compares in a time that does not depend on where they differ. */
+function equal(a: string, b: string): boolean {
+  let difference = a.length ^ b.length;
+  for (let i = 0; i < b.length; i++) difference |= a.charCodeAt(i % (a.length || 1)) ^ b.charCodeAt(i);
+  return difference === 0;
+}

@@ -1,0 +1,105 @@
+/**
+ * The daemon's life as a process, in order: lock, log, cookie, signals, listen, announce; and back. Each step
+ * undoes itself, and what a daemon killed with -9 left behind does not stop the next one.
+ */
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
+import { hex } from "../core/greeting.ts";
+import { locateRuntimeDir, makeRuntimeDir, type RuntimeDir } from "../rendezvous/runtime_dir.ts";
+import type { Settings } from "../rendezvous/settings.ts";
+import { VERSION } from "../rendezvous/version.ts";
+import { Daemon } from "./daemon.ts";
+import { type Log, openLog } from "./log.ts";
+
+export interface RunOptions {
+  settings: Settings;
+  /** Called once, when clients can connect. */
+  onReady: () => void;
+}
+
+/** Runs until the daemon has nothing left to do. Rejects with `refused` when another one holds the lock. */
+export async function runDaemon({ settings, onReady }: RunOptions): Promise<void> {
+  const dir = locateRuntimeDir();
+  makeRuntimeDir(dir);
+  using lock = takeLock(dir);
+  const log = openLog(dir.log, { level: settings.logLevel });
+  const cookie = hex(crypto.getRandomValues(new Uint8Array(32)));
+  writeCookie(dir, cookie);
+  let retired = false;
+  const listener = listen(dir);
+  const withdraw = () => {
+    if (retired) return;
+    retired = true;
+    removeIfThere(dir.socket);
+    listener.close();
+    lock.unlockSync();
+  };
+  const daemon = new Daemon({ settings, cookie, log, onRetire: withdraw });
+  const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+  const onSignal = () => daemon.stop("it got a signal");
+  for (const signal of signals) Deno.addSignalListener(signal, onSignal);
+  const onDefect = (event: ErrorEvent | PromiseRejectionEvent) => {
+    event.preventDefault();
+    const error = event instanceof ErrorEvent ? event.error : event.reason;
+    log("error", `internal error: ${error?.stack ?? error}`);
+  };
+  addEventListener("error", onDefect);
+  addEventListener("unhandledrejection", onDefect);
+  log("info", `daemon ${VERSION} listens, pid ${Deno.pid}`);
+  void acceptAll(listener, daemon, log);
+  onReady();
+  await daemon.finished;
+  withdraw();
+  for (const signal of signals) Deno.removeSignalListener(signal, onSignal);
+  log("info", `daemon ends, pid ${Deno.pid}`);
+}
+
+function takeLock(dir: RuntimeDir): Deno.FsFile {
+  const lock = Deno.openSync(dir.daemonLock, { create: true, write: true, mode: 0o600 });
+  if (lock.tryLockSync(true)) return lock;
+  lock.close();
+  throw new HoldfastError("refused", `Cannot start: a daemon is already running in ${dir.path}`);
+}
+
+function writeCookie(dir: RuntimeDir, cookie: string): void {
+  const temporary = `${dir.cookie}.${Deno.pid}`;
+  removeIfThere(temporary);
+  Deno.writeTextFileSync(temporary, cookie, { createNew: true, mode: 0o600 });
+  Deno.renameSync(temporary, dir.cookie);
+}
+
+/** We hold the lock, so a socket that exists is a dead daemon's. */
+function listen(dir: RuntimeDir): Deno.Listener {
+  removeIfThere(dir.socket);
+  const before = Deno.umask(0o177);
+  try {
+    return Deno.listen({ transport: "unix", path: dir.socket });
+  } catch (error) {
+    throw new HoldfastError(
+      "io",
+      `Cannot listen on ${JSON.stringify(dir.socket)}: ${toHoldfastError(error).message}`,
+    );
+  } finally {
+    Deno.umask(before);
+  }
+}
+
+async function acceptAll(listener: Deno.Listener, daemon: Daemon, log: Log): Promise<void> {
+  for (;;) {
+    try {
+      void daemon.accept(await listener.accept());
+    } catch (error) {
+      if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) return;
+      log("error", `cannot accept a client: ${(error as Error).message}`);
+      // Most likely out of file descriptors: let some be closed before the next try.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,83 @@
+/** The host interface over one SSH connection: processes over session channels, files over SFTP. */
+import { HoldfastError } from "../core/errors.ts";
+import type { Child, Host, SpawnOptions } from "../core/host.ts";
+import { quoteWords } from "./quote.ts";
+import type { SshConnection } from "./ssh_connection.ts";
+import { type SftpFiles, sftpFiles } from "./sftp_files.ts";
+
+/** Makes the host of `connection`. Sessions over the server's MaxSessions wait for their turn. */
+export function directHost(connection: SshConnection): Host {
+  const sessions = new SessionQueue();
+  let files: Promise<SftpFiles> | undefined;
+  const sftp = (): Promise<SftpFiles> => {
+    files ??= sessions.take(() => connection.sftp()).then((wrapper) => {
+      wrapper.once("close", () => {
+        files = undefined;
+        sessions.release();
+      });
+      return sftpFiles(wrapper);
+    });
+    files.catch(() => files = undefined);
+    return files;
+  };
+  return {
+    runtime: "direct",
+    home: () => "",
+    async spawn(options) {
+      const { terminal } = options;
+      const child = await sessions.take(() =>
+        connection.exec(commandLine(options), { terminal, env: options.env })
+      );
+      void child.exit.catch(() => {}).then(() => sessions.release());
+      return child as Child;
+    },
+    stat: async (path) => (await sftp()).stat(path),
+    lstat: async (path) => (await sftp()).lstat(path),
+    readDir: async (path) => (await sftp()).readDir(path),
+    readLink: async (path) => (await sftp()).readLink(path),
+    symlink: async (target, path) => (await sftp()).symlink(target, path),
+    mkdir: async (path, mode) => (await sftp()).mkdir(path, mode),
+    rename: async (from, to) => (await sftp()).rename(from, to),
+    remove: async (path) => (await sftp()).remove(path),
+    chmod: async (path, mode) => (await sftp()).chmod(path, mode),
+    setTime: async (path, mtime) => (await sftp()).setTime(path, mtime),
+    openRead: async (path) => (await sftp()).openRead(path),
+    create: async (path, mode) => (await sftp()).create(path, mode),
+  };
+}
+
+/** What sshd is told to run: it gives the line to the login shell, and knows no working directory or words. */
+function commandLine({ command, cwd, env }: SpawnOptions): string {
+  const line = typeof command === "string" ? command : quoteWords(command);
+  if (cwd === undefined && Object.keys(env ?? {}).length === 0) return line;
+  // Through sh, because the login shell may be any; the user's line still runs in the login shell.
+  const variables = Object.entries(env ?? {}).map(([name, value]) => `${name}=${value}`);
+  const script = 'cd "$1" || exit 255; shift; exec env -- "$@"';
+  const words = typeof command === "string" ? ["sh", "-c", 'exec "$SHELL" -c "$0"', command] : command;
+  return quoteWords(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words]);
+}
+
+/** Lets sessions wait when the server refuses more. */
+class SessionQueue {
+  #open = 0;
+  #waiting: (() => void)[] = [];
+
+  async take<T>(open: () => Promise<T>): Promise<T> {
+    for (;;) {
+      this.#open++;
+      try {
+        return await open();
+      } catch (error) {
+        this.#open--;
+        const full = error instanceof HoldfastError && error.kind === "limit";
+        if (!full || this.#open === 0) throw error;
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      }
+    }
+  }
+
+  release(): void {
+    this.#open--;
+    this.#waiting.shift()?.();
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * What of ssh's algorithms ssh2 can do, and which of a user's settings it cannot honour at all.
+ * Used by `ssh_connection.ts` (offers) and by whoever chooses between ssh2 and the system's ssh.
+ */
+
+import { HoldfastError } from "../core/errors.ts";
+import type { ConnectConfig } from "./ssh2.ts";
+import type { SshSettings } from "./ssh_settings.ts";
+import { describe } from "./ssh_socket.ts";
+
+/** Everything ssh2 1.17 implements on Deno; ssh2 throws on any other name. A test compares them with the library. */
+export const SUPPORTED = {
+  kex: [
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+    "ecdh-sha2-nistp256",
+    "ecdh-sha2-nistp384",
+    "ecdh-sha2-nistp521",
+    "diffie-hellman-group-exchange-sha256",
+    "diffie-hellman-group14-sha256",
+    "diffie-hellman-group15-sha512",
+    "diffie-hellman-group16-sha512",
+    "diffie-hellman-group17-sha512",
+    "diffie-hellman-group18-sha512",
+    "diffie-hellman-group-exchange-sha1",
+    "diffie-hellman-group14-sha1",
+    "diffie-hellman-group1-sha1",
+  ],
+  serverHostKey: [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "ssh-rsa",
+  ],
+  cipher: [
+    "chacha20-poly1305@openssh.com",
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+  ],
+  hmac: [
+    "hmac-sha2-256-etm@openssh.com",
+    "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-256",
+    "hmac-sha2-512",
+    "hmac-sha1-etm@openssh.com",
+    "hmac-sha1",
+  ],
+} as const;
+
+type Kind = keyof typeof SUPPORTED;
+
+/** The keyword of ssh_config that a user would change, per kind. */
+const KEYWORDS: Record<Kind, string> = {
+  kex: "KexAlgorithms",
+  serverHostKey: "HostKeyAlgorithms",
+  cipher: "Ciphers",
+  hmac: "MACs",
+};
+
+/** What the user allows and ssh2 can, in the user's order. Fails with kind `kex` when nothing is left. */
+export function offeredAlgorithms(settings: SshSettings): Record<Kind, string[]> {
+  const offer = {} as Record<Kind, string[]>;
+  for (const kind of Object.keys(SUPPORTED) as Kind[]) {
+    offer[kind] = offered(settings, kind);
+    if (offer[kind].length === 0) {
+      throw new HoldfastError(
+        "kex",
+        `Cannot connect to ${describe(settings)} (key exchange): ${
+          KEYWORDS[kind]
+        } allows nothing that is built in\n` +
+          `Allow at least one of ${SUPPORTED[kind].slice(0, 4).join(",")}`,
+      );
+    }
+  }
+  return offer;
+}
+
+/** The same as ssh2 wants it. */
+export function ssh2Algorithms(
+  offer: Record<Kind, string[]>,
+  options: { compression: boolean },
+): ConnectConfig["algorithms"] {
+  const compress = options.compression ? ["zlib@openssh.com", "zlib", "none"] : ["none"];
+  return { ...offer, compress } as ConnectConfig["algorithms"];
+}
+
+/**
+ * Why only OpenSSH's own client can do justice to `settings`, or null when ssh2 can. A reason does not
+ * mean that ssh2 must fail: a GSSAPI user may have a key as well.
+ */
+export function needsOpenSsh(settings: SshSettings): string | null {
+  const on = (keyword: string) => ["yes", "true"].includes(settings.raw.get(keyword)?.[0] ?? "no");
+  if (settings.certificateFiles.length > 0) return "CertificateFile: ssh2 cannot use certificates";
+  for (const kind of Object.keys(SUPPORTED) as Kind[]) {
+    if (offered(settings, kind).length === 0) {
+      return `${KEYWORDS[kind]}: none of the allowed algorithms is in ssh2`;
+    }
+  }
+  const sk = settings.namedIdentityFiles.find((file) => /_sk$/.test(file));
+  if (sk !== undefined) return `IdentityFile ${sk}: ssh2 cannot use FIDO security keys`;
+  if (on("hostbasedauthentication")) return "HostbasedAuthentication: not in ssh2";
+  if (on("verifyhostkeydns")) return "VerifyHostKeyDNS: not in ssh2";
+  if ((settings.raw.get("knownhostscommand")?.[0] ?? "none") !== "none") {
+    return "KnownHostsCommand: not in Holdfast";
+  }
+  if ((settings.raw.get("pkcs11provider")?.[0] ?? "none") !== "none") {
+    return "PKCS11Provider: not in ssh2";
+  }
+  if (on("proxyusefdpass")) return "ProxyUseFdpass: not in Holdfast";
+  if ((settings.raw.get("bindinterface")?.[0] ?? "none") !== "none") {
+    return "BindInterface: not in Holdfast";
+  }
+  const wanted = settings.preferredAuthentications;
+  const usable = ["publickey", "password", "keyboard-interactive"];
+  if (wanted.length > 0 && !wanted.some((method) => usable.includes(method))) {
+    return `PreferredAuthentications ${wanted.join(",")}: none of these is in ssh2`;
+  }
+  return null;
+}
+
+function offered(settings: SshSettings, kind: Kind): string[] {
+  const wanted = {
+    kex: settings.kexAlgorithms,
+    serverHostKey: settings.hostKeyAlgorithms,
+    cipher: settings.ciphers,
+    hmac: settings.macs,
+  }[kind];
+  const supported: readonly string[] = SUPPORTED[kind];
+  return wanted.filter((name) => supported.includes(name));
+}

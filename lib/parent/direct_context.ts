@@ -1,0 +1,54 @@
+/** A context inside this process that serves another machine's host: how a target is reached without a core. */
+import { contextServices } from "../core/context_main.ts";
+import type { HoldfastError } from "../core/errors.ts";
+import type { Host } from "../core/host.ts";
+import { Link } from "../core/link.ts";
+import { Router } from "../core/router.ts";
+import { serve } from "../core/service.ts";
+import { transportPair } from "../core/transport_pair.ts";
+
+export interface DirectContext {
+  id: number;
+  link: Link;
+  /** Ends its processes and its route; idempotent. */
+  close(reason: HoldfastError): void;
+}
+
+/** Makes the context `id` below `router`, with the same services as any other. */
+export function directContext(
+  router: Router,
+  { id, host }: { id: number; host: Host },
+): DirectContext {
+  const [above, below] = transportPair();
+  const inner = new Router({ id, parentIds: [router.id, ...router.parentIds] });
+  const { services, close } = contextServices(host);
+  serve(inner, services);
+  const up = new Link(router.id, below);
+  inner.setParent(up);
+  const link = new Link(id, above);
+  router.addRoute(id, link);
+  let reason: HoldfastError | null = null;
+  void up.run({
+    onFrame: (frame) => inner.receive(frame, up),
+    onClose: () => {
+      if (reason) inner.removeLink(up, reason);
+      close().catch(() => {});
+    },
+  });
+  void link.run({
+    onFrame: (frame) => router.receive(frame, link),
+    onClose: () => {
+      if (reason) router.removeLink(link, reason);
+    },
+  });
+  return {
+    id,
+    link,
+    close(why) {
+      if (reason) return;
+      reason = why;
+      link.close(null);
+      up.close(null);
+    },
+  };
+}

@@ -1,0 +1,12 @@
+/** The connection method `local`: this machine, as this user. */
+import { HoldfastError } from "../core/errors.ts";
+import { denoHost } from "../core/host_deno.ts";
+import type { Endpoint } from "./endpoint.ts";
+
+export function localEndpoint(): Endpoint {
+  let close = () => {};
+  const closed = new Promise<HoldfastError>((resolve) => {
+    close = () => resolve(new HoldfastError("disconnected", "local: the connection was closed"));
+  });
+  return { description: "local", host: denoHost, closed, close };
+}
