@@ -105,6 +105,6 @@ export interface Host {
   /** Sets access and modification time, both to `mtime` (milliseconds since the epoch). */
   setTime(path: string, mtime: number): Promise<void>;
   openRead(path: string): Promise<OpenFile>;
-  /** Creates a file that must not exist (O_EXCL), with `mode`. */
-  create(path: string, mode: number): Promise<OpenFile>;
+  /** Creates a file that must not exist (O_EXCL), with exactly `mode`, or with 0666 less the umask. */
+  create(path: string, mode?: number): Promise<OpenFile>;
 }

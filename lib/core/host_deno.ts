@@ -36,8 +36,7 @@ export const denoHost: Host = {
   readLink: (path) => named("read link", path, Deno.readLink),
   symlink: (target, path) => named("make link", path, (real) => Deno.symlink(target, real)),
   mkdir: (path, mode) => named("make directory", path, (real) => Deno.mkdir(real, { mode })),
-  rename: (from, to) =>
-    named("replace", to, (real) => Deno.rename(absolute(denoHost, from), real)),
+  rename: (from, to) => named("replace", to, (real) => Deno.rename(absolute(denoHost, from), real)),
   remove: (path) => named("remove", path, (real) => Deno.remove(real)),
   chmod: (path, mode) => named("set mode of", path, (real) => Deno.chmod(real, mode)),
   setTime: (path, mtime) =>
@@ -45,7 +44,9 @@ export const denoHost: Host = {
   openRead: (path) => named("open", path, async (real) => openFile(await Deno.open(real), path)),
   create: (path, mode) =>
     named("create", path, async (real) => {
-      return openFile(await Deno.open(real, { write: true, createNew: true, mode }), path);
+      const file = await Deno.open(real, { write: true, createNew: true, mode });
+      if (mode && mode & Deno.umask()) await Deno.chmod(real, mode);
+      return openFile(file, path);
     }),
 };
 

@@ -44,6 +44,7 @@ export function nodeHost(): Host {
   const open = (action: string, path: string, flags: string, mode?: number) =>
     named(action, path, async (real): Promise<OpenFile> => {
       const file = await promises.open(real, flags, mode);
+      if (mode && mode & process.umask()) await file.chmod(mode);
       const doing = (what: string) => `${what} ${JSON.stringify(path)}`;
       return {
         read: (buffer) =>
@@ -146,8 +147,11 @@ function childOf(child: Spawned): Child {
     stdout: sourceOf(child.stdout!),
     stderr: sourceOf(child.stderr!),
     exit: new Promise((resolve) =>
-      child.once("exit", (code, signal) =>
-        resolve(signal === null ? { code: code!, signal } : { code: null, signal }))
+      child.once(
+        "exit",
+        (code, signal) =>
+          resolve(signal === null ? { code: code!, signal } : { code: null, signal }),
+      )
     ),
     kill(signal) {
       try {

@@ -270,7 +270,7 @@ class Receiver {
     const mode = entry.mode ?? existing?.mode ?? null;
     await parent?.ready;
     await this.#replace(path, async (temporary) => {
-      const file = await this.#host.create(temporary, mode === null ? 0o666 : mode & 0o700 | 0o200);
+      const file = await this.#host.create(temporary, mode ?? undefined);
       const digest = new ContentDigest();
       let busy: Promise<unknown> = Promise.resolve();
       let done = 0;
@@ -289,7 +289,9 @@ class Receiver {
           const text = `Cannot write ${JSON.stringify(path)}: its content was damaged on the way`;
           throw new HoldfastError("corrupt", text);
         }
-        await this.#setAttributes(temporary, { ...entry, mode });
+        // Writing took the set-id bits away; the others are as they should be.
+        const again = mode !== null && mode & 0o6000 ? mode : null;
+        await this.#setAttributes(temporary, { ...entry, mode: again });
         await file.sync();
       } finally {
         await busy.catch(() => {});

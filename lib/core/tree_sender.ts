@@ -123,11 +123,11 @@ class Sender {
     return prepared;
   }
 
-  /** Null when the file is longer than it said. */
+  /** Null when a file is not empty though it said so, as those of /proc do. */
   async #readWhole(path: string, size: number): Promise<Uint8Array | null> {
     const file = await this.#options.host.openRead(path);
     try {
-      const bytes = await fill(file, size + 1);
+      const bytes = await fill(file, size || 1);
       return bytes.length > size ? null : bytes;
     } finally {
       await file.close();
