@@ -3,7 +3,7 @@
  * everything, right behind the call: a small file takes one round trip.
  */
 import { ContentDigest } from "../core/content_digest.ts";
-import { HoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { ByteSink, ByteSource, Host } from "../core/host.ts";
 import { denoHost } from "../core/host_deno.ts";
 import type { Json } from "../core/json.ts";
@@ -91,6 +91,7 @@ export async function fetchFiles(
   options: FetchOptions,
 ): Promise<TreeTotals> {
   const { host = denoHost, sources, destination, signal, ...events } = options;
+  const path = typeof destination === "string" ? local(destination, host) : null;
   const stream = ReceiveStream.open(router, contextId);
   const peer = new PeerErrors();
   const source: TreeSource = {
@@ -103,14 +104,9 @@ export async function fetchFiles(
     signal,
   });
   const { near } = await both({
-    near: typeof destination === "string"
-      ? receiveTree(source, {
-        host,
-        destination: local(destination, host),
-        names: sources.map(baseName),
-        ...events,
-      })
-      : receiveContent(source, { sink: destination, ...events }),
+    near: path !== null
+      ? receiveTree(source, { host, destination: path, names: sources.map(baseName), ...events })
+      : receiveContent(source, { sink: destination as ByteSink, ...events }),
     far: call,
     peer,
     stop: (reason) => stream.cancel(reason),
@@ -172,7 +168,7 @@ async function both({ near, far, peer, stop }: Halves): Promise<{ near: TreeTota
   let root: unknown = null;
   const fail = (error: unknown): void => {
     root ??= error;
-    stop(error as HoldfastError);
+    stop(toHoldfastError(error, "io"));
   };
   // What came through the stream is an echo: the reply of the call tells it better, or tells more.
   near.catch((error) => peer.has(error) ? null : fail(error));
@@ -212,7 +208,7 @@ async function receiveContent(
       totals.bytes += payload.length;
       onProgress?.({ path: "-", done: totals.bytes, size, totals });
     } else if (type === END_OF_FILE) {
-      if (`${await digest.value()}` !== `${payload}`) {
+      if (!await digest.matches(payload)) {
         throw new HoldfastError(
           "corrupt",
           "Cannot verify what was written: it was damaged on the way",

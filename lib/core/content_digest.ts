@@ -18,6 +18,11 @@ export class ContentDigest {
   value(): Promise<Uint8Array> {
     return this.#value ?? sha256(new Uint8Array(0));
   }
+
+  async matches(digest: Uint8Array): Promise<boolean> {
+    const value = await this.value();
+    return digest.length === value.length && value.every((byte, at) => byte === digest[at]);
+  }
 }
 
 async function chain(

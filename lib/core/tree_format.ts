@@ -91,18 +91,19 @@ export class TreeWriter {
   /** Ends the tree and closes the sink. */
   async close(): Promise<void> {
     await this.record(END_OF_TREE, new Uint8Array(0));
-    await this.#flush();
+    await this.flush();
     await this.#sink.close();
   }
 
   async #put(bytes: Uint8Array): Promise<void> {
-    if (this.#used + bytes.length > this.#buffer.length) await this.#flush();
+    if (this.#used + bytes.length > this.#buffer.length) await this.flush();
     if (bytes.length > this.#buffer.length) return this.#sink.write(bytes);
     this.#buffer.set(bytes, this.#used);
     this.#used += bytes.length;
   }
 
-  async #flush(): Promise<void> {
+  /** Sends what was gathered: for when more may be long in coming. */
+  async flush(): Promise<void> {
     const used = this.#used;
     this.#used = 0;
     if (used > 0) await this.#sink.write(this.#buffer.subarray(0, used));

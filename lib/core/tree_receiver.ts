@@ -6,6 +6,7 @@ import { ContentDigest } from "./content_digest.ts";
 import { HoldfastError, toHoldfastError } from "./errors.ts";
 import type { ByteSource, FileInfo, Host } from "./host.ts";
 import {
+  BLOCK,
   DATA,
   decodeEntry,
   END_OF_FILE,
@@ -254,14 +255,16 @@ class Receiver {
     this.#release(parent);
   }
 
-  /** A file of one block is written beside others, a larger one while it arrives. */
+  /** A file of one block is written beside others, any other while it arrives. */
   async #receiveFile(entry: TreeEntry, place: Place): Promise<void> {
-    const records = [await this.#next()];
-    if (records[0].type === DATA) records.push(await this.#next());
-    const whole = records.at(-1)!.type === END_OF_FILE;
+    const records: TreeRecord[] = [];
     const next = async () => records.shift() ?? await this.#next();
     const save = () => this.#save(entry, place, next);
-    if (whole) await this.#start(records[0].payload.length, save);
+    if (entry.size! <= BLOCK) {
+      records.push(await this.#next());
+      if (records[0].type === DATA) records.push(await this.#next());
+    }
+    if (records.at(-1)?.type === END_OF_FILE) await this.#start(records[0].payload.length, save);
     else await this.#spawn(0, save);
   }
 
@@ -270,7 +273,7 @@ class Receiver {
     const mode = entry.mode ?? existing?.mode ?? null;
     await parent?.ready;
     await this.#replace(path, async (temporary) => {
-      const file = await this.#host.create(temporary, mode ?? undefined);
+      const file = await this.#host.create(temporary, mode === null ? undefined : mode & 0o777);
       const digest = new ContentDigest();
       let busy: Promise<unknown> = Promise.resolve();
       let done = 0;
@@ -285,12 +288,12 @@ class Receiver {
         }
         await busy;
         if (record.type !== END_OF_FILE) throw malformed();
-        if (`${await digest.value()}` !== `${record.payload}`) {
+        if (!await digest.matches(record.payload)) {
           const text = `Cannot write ${JSON.stringify(path)}: its content was damaged on the way`;
           throw new HoldfastError("corrupt", text);
         }
-        // Writing took the set-id bits away; the others are as they should be.
-        const again = mode !== null && mode & 0o6000 ? mode : null;
+        // Writing takes set-id bits away.
+        const again = mode !== null && mode & 0o7000 ? mode : null;
         await this.#setAttributes(temporary, { ...entry, mode: again });
         await file.sync();
       } finally {

@@ -156,8 +156,10 @@ class Sender {
       if (content) {
         if (content.length > 0) await this.#writer.record(DATA, content);
         this.#count(path, content.length, content.length);
-      } else if (input) digest = await this.#stream(path, input, null);
-      else {
+      } else if (input) {
+        await this.#writer.flush();
+        digest = await this.#stream(path, input, null);
+      } else {
         const file = await host.openRead(path);
         try {
           digest = await this.#stream(path, file, entry.size ?? null);

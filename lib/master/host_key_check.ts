@@ -62,6 +62,11 @@ export class HostKeyCheck {
     ];
   }
 
+  /** Whether the key is simply the right one, so that nobody need be asked and nothing written. */
+  isKnown(key: Uint8Array): boolean {
+    return this.#known.check({ host: this.#host, port: this.#port, key }).verdict === "known";
+  }
+
   /**
    * Fails with kind `host_key` unless the key is to be trusted.
    *

@@ -124,7 +124,37 @@ async function readPublic(file: string): Promise<ParsedKey | null> {
 
 function firstKey(parsed: ParsedKey | ParsedKey[] | Error): ParsedKey | null {
   if (parsed instanceof Error) return null;
-  return Array.isArray(parsed) ? parsed[0] ?? null : parsed;
+  const key = Array.isArray(parsed) ? parsed[0] ?? null : parsed;
+  return key !== null && key.isPrivateKey() && key.type.startsWith("ecdsa-")
+    ? repairEcdsa(key)
+    : key;
+}
+
+/**
+ * ssh2 copies an OpenSSH key's secret number into SEC 1 with the sign byte that half of all keys carry; Deno
+ * refuses such a key. SEC 1 (RFC 5915): SEQUENCE { INTEGER 1, OCTET STRING secret, ... }, the secret as long as the field.
+ */
+function repairEcdsa(key: ParsedKey): ParsedKey {
+  const size = { "256": 32, "384": 48, "521": 66 }[key.type.slice(-3)] ?? 0;
+  const der = Buffer.from(key.getPrivatePEM().replace(/-----[^-]*-----|\s/g, ""), "base64");
+  const header = der[1] < 0x80 ? 2 : 2 + (der[1] & 0x7f);
+  const length = der[header + 4]; // after INTEGER 1 (3 bytes) and the string's tag
+  if (length === size || der[header + 3] !== 0x04 || length > size + 1) return key;
+  const start = header + 5;
+  const secret = Buffer.alloc(size);
+  const number = der.subarray(start, start + length);
+  number.subarray(Math.max(0, length - size)).copy(secret, Math.max(0, size - length));
+  const body = Buffer.concat([
+    der.subarray(header, header + 4),
+    Buffer.from([size]),
+    secret,
+    der.subarray(start + length),
+  ]);
+  const prefix = body.length < 0x80 ? [0x30, body.length] : [0x30, 0x81, body.length];
+  const text = Buffer.concat([Buffer.from(prefix), body]).toString("base64").match(/.{1,64}/g)!;
+  const pem = `-----BEGIN EC PRIVATE KEY-----\n${text.join("\n")}\n-----END EC PRIVATE KEY-----\n`;
+  const repaired = parseKey(pem);
+  return repaired instanceof Error || Array.isArray(repaired) ? key : repaired;
 }
 
 /** Null for a key that is not encrypted; else its public half where the format shows it. */

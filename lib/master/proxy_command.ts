@@ -11,8 +11,8 @@ import { describe, type SshSocket } from "./ssh_socket.ts";
 
 /** Characters of the program's complaints that are kept: the last ones. */
 const COMPLAINT_LENGTH = 400;
-/** Milliseconds that a complaint may come after its program's end. */
-const COMPLAINT_DELAY = 50;
+/** Milliseconds that a complaint may come after its program's last output. */
+const COMPLAINT_DELAY = 200;
 /** Milliseconds between SIGHUP and SIGKILL. */
 const GRACE = 2_000;
 
@@ -108,19 +108,22 @@ class ProxyProcess implements SshSocket {
     const reader = child.stdout.getReader();
     const writer = this.#writer;
     child.status.then(() => this.#ended = true);
-    // The reason usually comes just after the output ended; a grandchild may hold stderr open for ever.
-    const complaints = Promise.race([
-      this.#collect(),
-      child.status.then(() => new Promise((resolve) => setTimeout(resolve, COMPLAINT_DELAY))),
-    ]);
+    const complaints = this.#collect();
+    // The reason usually comes just after the output ended, but a grandchild may hold stderr open for ever.
+    const end = async (stream: Duplex) => {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const patience = new Promise((resolve) => timer = setTimeout(resolve, COMPLAINT_DELAY));
+      await Promise.race([complaints, patience]);
+      clearTimeout(timer);
+      stream.push(null);
+    };
     this.stream = new Duplex({
       read() {
         reader.read().then(
           ({ value }) => {
             if (value !== undefined) {
               this.push(Buffer.from(value.buffer, value.byteOffset, value.length));
-            } // the reason is usually still on its way when the output ends
-            else complaints.then(() => this.push(null));
+            } else end(this);
           },
           () => this.push(null),
         );

@@ -8,7 +8,7 @@ import type { ConnectConfig } from "./ssh2.ts";
 import type { SshSettings } from "./ssh_settings.ts";
 import { describe } from "./ssh_socket.ts";
 
-/** Everything ssh2 1.17 implements on Deno; ssh2 throws on any other name. A test compares them with the library. */
+/** Everything ssh2 1.17 implements on Deno; ssh2 throws on any other name. */
 export const SUPPORTED = {
   kex: [
     "curve25519-sha256",

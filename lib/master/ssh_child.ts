@@ -17,17 +17,21 @@ export class SshChild implements Child {
   /** Rejects with kind `disconnected` when the channel ended without a status. */
   readonly exit: Promise<ExitStatus>;
   #channel: ClientChannel;
+  #stdin: StreamSink;
   #lose!: (error: HoldfastError) => void;
 
   /** `socket` is the connection below, `description` names the host. */
   constructor(channel: ClientChannel, options: { socket: Writable; description: string }) {
     this.#channel = channel;
-    this.stdin = new StreamSink(channel, options.socket);
+    const stdin = new StreamSink(channel, options.socket);
+    this.stdin = stdin;
+    this.#stdin = stdin;
     this.stdout = new StreamSource(channel);
     this.stderr = new StreamSource(channel.stderr);
     this.exit = new Promise((resolve, reject) => {
       this.#lose = reject;
       channel.on("exit", (code: number | null, signal?: string) => {
+        stdin.abandon(); // "close" comes only when the output has been read
         resolve(code === null ? { code: null, signal: signal! } : { code, signal: null });
       });
       channel.on("close", () => {
@@ -40,6 +44,7 @@ export class SshChild implements Child {
 
   /** The connection is gone: `exit` must not wait until somebody has read the output to its end. */
   lose(error: HoldfastError): void {
+    this.#stdin.abandon();
     this.#lose(error);
   }
 

@@ -17,7 +17,7 @@ import { SshChild } from "./ssh_child.ts";
 import { resolveSsh, type SshContext } from "./ssh_config.ts";
 import type { SshOptions, SshSettings } from "./ssh_settings.ts";
 import { describe, type SshSocket } from "./ssh_socket.ts";
-import { StreamTransport } from "./ssh_streams.ts";
+import { deferredDuplex, StreamTransport } from "./ssh_streams.ts";
 import { type JumpSpec, openWay } from "./ssh_way.ts";
 
 export { PHASE_DEADLINES };
@@ -98,14 +98,14 @@ async function connectJump(
   { spec, before }: { spec: JumpSpec; before: string },
 ): Promise<SshConnection> {
   const { request } = target;
-  const waiting = [...options.waiting ?? [], describe(target)];
+  const waiting = [...options.waiting ?? [], identify(target)];
   const settings = await (options.resolve ?? resolveSsh)(spec.host, {
     configFile: request.options.configFile,
     user: spec.user,
     port: spec.port,
     jump: before === "" ? undefined : before,
   }, { env: request.env, cwd: request.cwd, signal: options.signal });
-  if (waiting.includes(describe(settings))) {
+  if (waiting.includes(identify(settings))) {
     throw new HoldfastError(
       "resolve",
       `Cannot resolve ${describe(target)}: its jump hosts form a circle through ${
@@ -116,6 +116,10 @@ async function connectJump(
   }
   const journey: Journey = { ...options, via: undefined, waiting };
   return await connectSsh(settings, journey);
+}
+
+function identify(settings: SshSettings): string {
+  return `${settings.host} ${describe(settings)}`;
 }
 
 interface Handshake {
@@ -182,12 +186,15 @@ async function shakeHands(settings: SshSettings, handshake: Handshake): Promise<
         algorithms: ssh2Algorithms(offer, settings),
         authHandler: authentication.handler,
         hostVerifier: (key: Uint8Array, verify: (valid: boolean) => void) => {
+          // ssh2 loses its way when an answer comes while it computes, and Deno may run microtasks there:
+          // so an answer comes either at once or from the event loop.
+          if (hostKey.isKnown(key)) return verify(true);
           hostKey.check(key).then(({ passwords }) => {
             if (!passwords) authentication.forbidPasswords();
-            verify(true);
+            setTimeout(verify, 0, true);
           }, (error) => {
             refusal = error;
-            verify(false);
+            setTimeout(verify, 0, false);
           });
         },
         keepaliveInterval: KEEPALIVE.interval,
@@ -274,7 +281,7 @@ export class SshConnection {
   /** Starts `command` in the login shell of the host. */
   async exec(command: string, options: ExecOptions = {}): Promise<Child> {
     const { terminal, env } = options;
-    const channel = await this.#open<ClientChannel>("run a command", (done) => {
+    return await this.#open<Child>("run a command", (done) => {
       const pty = terminal && {
         term: terminal.term,
         cols: terminal.columns,
@@ -282,16 +289,12 @@ export class SshConnection {
         width: 0,
         height: 0,
       };
-      this.#client.exec(command, { pty, env: { ...this.#environment, ...env } }, done);
+      const allEnv = { ...this.#environment, ...env };
+      this.#client.exec(command, { pty, env: allEnv }, (error, channel) => {
+        if (error) done(error);
+        else done(undefined, this.#adopt(channel)); // at once: the exit status may be in the same packet
+      });
     });
-    const child = new SshChild(channel, {
-      socket: this.#way.stream,
-      description: this.description,
-    });
-    if (this.#ended) child.lose(this.#ended);
-    this.#children.add(child);
-    child.exit.catch(() => {}).finally(() => this.#children.delete(child));
-    return child;
   }
 
   /** Opens the SFTP subsystem on a session of its own. */
@@ -307,11 +310,19 @@ export class SshConnection {
       (done) => this.#client.forwardOut("127.0.0.1", 0, host, port, done),
       "connect",
     );
-    return new StreamTransport(channel);
+    return new StreamTransport(deferredDuplex(channel));
   }
 
   close(): void {
     this.#end(null);
+  }
+
+  #adopt(channel: ClientChannel): SshChild {
+    const { description } = this;
+    const child = new SshChild(channel, { socket: this.#way.stream, description });
+    this.#children.add(child);
+    child.exit.catch(() => {}).finally(() => this.#children.delete(child));
+    return child;
   }
 
   #end(reason: HoldfastError | null): void {
@@ -341,7 +352,7 @@ export class SshConnection {
 
   #open<T>(
     action: string,
-    start: (done: (error: Error | undefined, result: T) => void) => void,
+    start: (done: (error: Error | undefined, result?: T) => void) => void,
     kind: "limit" | "connect" = "limit",
   ): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -353,7 +364,7 @@ export class SshConnection {
         reject(new HoldfastError(refusedBy, text, { cause: error }));
       };
       try {
-        start((error, result) => error ? fail(error) : resolve(result));
+        start((error, result) => error ? fail(error) : resolve(result!));
       } catch (error) {
         fail(error as Error);
       }

@@ -3,7 +3,7 @@
  * Used by `ssh_child.ts` and `ssh_connection.ts` for ssh2's channels.
  */
 
-import type { Duplex, Readable, Writable } from "node:stream";
+import { Duplex, type Readable, type Writable } from "node:stream";
 import { Buffer } from "node:buffer";
 import type { ByteSink, ByteSource, Transport } from "../core/host.ts";
 import { HoldfastError } from "../core/errors.ts";
@@ -66,12 +66,8 @@ export class StreamSink implements ByteSink {
   constructor(stream: Writable, socket: Writable | null = null) {
     this.#stream = stream;
     this.#socket = socket;
-    const gone = () => {
-      this.#closed = true;
-      this.#giveUp?.();
-    };
-    stream.on("close", gone);
-    stream.on("error", gone);
+    stream.on("close", () => this.abandon());
+    stream.on("error", () => this.abandon());
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -97,6 +93,12 @@ export class StreamSink implements ByteSink {
       this.#stream.end();
     }
     return Promise.resolve();
+  }
+
+  /** The reader is known to be gone: a pending write fails, and so does every later one. */
+  abandon(): void {
+    this.#closed = true;
+    this.#giveUp?.();
   }
 
   #settle(start: (done: (error: Error | null) => void) => void | (() => void)): Promise<void> {
@@ -141,4 +143,39 @@ export class StreamTransport implements Transport {
     this.#source?.cancel();
     this.stream.destroy();
   }
+}
+
+/**
+ * A channel to run another ssh2 client over. It hands writes on only when the writer has finished: ssh2's
+ * ChaCha20-Poly1305 keeps one state for all connections, so encrypting the outer packet in the middle of an inner one
+ * destroys both. As a side effect a packet's pieces travel together.
+ */
+export function deferredDuplex(channel: Duplex): Duplex {
+  const deferred = new Duplex({
+    read() {
+      channel.resume();
+    },
+    write(chunk: Buffer, _encoding, done) {
+      queueMicrotask(() => channel.write(chunk, done));
+    },
+    writev(chunks, done) {
+      const all = Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer));
+      queueMicrotask(() => channel.write(all, done));
+    },
+    final(done) {
+      channel.end();
+      done();
+    },
+    destroy(error, done) {
+      channel.destroy();
+      done(error);
+    },
+  });
+  channel.on("data", (chunk) => {
+    if (!deferred.push(chunk)) channel.pause();
+  });
+  channel.on("end", () => deferred.push(null));
+  channel.on("close", () => deferred.destroy());
+  channel.on("error", (error) => deferred.destroy(error));
+  return deferred;
 }

@@ -1,12 +1,9 @@
 import { PHASE_DEADLINES } from "../../lib/master/ssh_connection.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { startDelayProxy } from "../support/delay_proxy.ts";
-import { test } from "../support/test.ts";
-import { closing, failure, run, startWorld, text } from "./ssh_fixture.ts";
+import { closing, failure, run, sshTest, startWorld, text } from "./ssh_fixture.ts";
 
-const real = test.needs("sshd", "root");
-
-real("ssh connection: runs commands with their streams and status apart", async () => {
+sshTest("ssh connection: runs commands with their streams and status apart", async () => {
   await using world = await startWorld();
   const connection = await world.connect();
   assertEquals(connection.description, `${world.account.name}@127.0.0.1:${world.sshd.port}`);
@@ -23,7 +20,7 @@ real("ssh connection: runs commands with their streams and status apart", async 
   assertEquals((await failure(connection.exec("true"))).kind, "disconnected");
 });
 
-real("ssh connection: a megabyte flows through cat both ways", async () => {
+sshTest("ssh connection: a megabyte flows through cat both ways", async () => {
   await using world = await startWorld();
   const connection = await world.connect();
   const child = await connection.exec("cat | sha256sum; head -c 9000000 /dev/zero");
@@ -36,7 +33,7 @@ real("ssh connection: a megabyte flows through cat both ways", async () => {
   await closing(connection);
 });
 
-real("ssh connection: a command that does not read holds the writer back", async () => {
+sshTest("ssh connection: a command that does not read holds the writer back", async () => {
   await using world = await startWorld();
   const connection = await world.connect();
   const child = await connection.exec("sleep 1000");
@@ -54,7 +51,7 @@ real("ssh connection: a command that does not read holds the writer back", async
   await closing(connection);
 });
 
-real("ssh connection: stopping to read loses nothing and blocks nobody", async () => {
+sshTest("ssh connection: stopping to read loses nothing and blocks nobody", async () => {
   await using world = await startWorld();
   const connection = await world.connect();
   const child = await connection.exec("head -c 20000000 /dev/zero; echo end >&2");
@@ -68,7 +65,7 @@ real("ssh connection: stopping to read loses nothing and blocks nobody", async (
   await closing(connection);
 });
 
-real("ssh connection: a terminal has a kind and a size that changes", async () => {
+sshTest("ssh connection: a terminal has a kind and a size that changes", async () => {
   await using world = await startWorld();
   const connection = await world.connect();
   const terminal = { term: "xterm-256color", columns: 91, rows: 17 };
@@ -84,7 +81,7 @@ real("ssh connection: a terminal has a kind and a size that changes", async () =
   await closing(connection);
 });
 
-real("ssh connection: environment goes where the server takes it", async () => {
+sshTest("ssh connection: environment goes where the server takes it", async () => {
   await using world = await startWorld({ sshd: { config: ["AcceptEnv HF_*"] } });
   const connection = await world.connect({ setEnv: { HF_A: "1" } });
   const child = await connection.exec("echo $HF_A $HF_B", { env: { HF_B: "two" } });
@@ -93,7 +90,7 @@ real("ssh connection: environment goes where the server takes it", async () => {
   await closing(connection);
 });
 
-real("ssh connection: a session beyond MaxSessions is a limit", async () => {
+sshTest("ssh connection: a session beyond MaxSessions is a limit", async () => {
   await using world = await startWorld({ sshd: { maxSessions: 1 } });
   const connection = await world.connect();
   const child = await connection.exec("cat");
@@ -105,7 +102,7 @@ real("ssh connection: a session beyond MaxSessions is a limit", async () => {
   await closing(connection);
 });
 
-real("ssh connection: SFTP works beside commands", async () => {
+sshTest("ssh connection: SFTP works beside commands", async () => {
   await using world = await startWorld();
   const connection = await world.connect();
   const sftp = await connection.sftp();
@@ -117,7 +114,7 @@ real("ssh connection: SFTP works beside commands", async () => {
   await closing(connection);
 });
 
-real("ssh connection: a server that dies fails what waits, and says so", async () => {
+sshTest("ssh connection: a server that dies fails what waits, and says so", async () => {
   await using world = await startWorld();
   const connection = await world.connect();
   const child = await connection.exec("sleep 1000");
@@ -129,7 +126,7 @@ real("ssh connection: a server that dies fails what waits, and says so", async (
   assertEquals((await failure(connection.exec("true"))).kind, "disconnected");
 });
 
-real("ssh connection: a peer that falls silent is found", async () => {
+sshTest("ssh connection: a peer that falls silent is found", async () => {
   await using world = await startWorld({ trust: false });
   await using proxy = startDelayProxy({ port: world.sshd.port });
   const connection = await world.connect({ port: proxy.port, strictHostKeyChecking: "no" });
@@ -141,7 +138,7 @@ real("ssh connection: a peer that falls silent is found", async () => {
   assertEquals((await connection.closed)?.kind, "disconnected");
 });
 
-real("ssh connection: dial reaches another server through the host", async () => {
+sshTest("ssh connection: dial reaches another server through the host", async () => {
   await using world = await startWorld();
   const connection = await world.connect();
   const pipe = await connection.dial("127.0.0.1", world.sshd.port);
@@ -153,7 +150,7 @@ real("ssh connection: dial reaches another server through the host", async () =>
   await closing(connection);
 });
 
-real("ssh connection: via another connection, which stays open", async () => {
+sshTest("ssh connection: via another connection, which stays open", async () => {
   await using world = await startWorld();
   const first = await world.connect();
   const second = await world.connect({}, { via: first });
@@ -163,7 +160,7 @@ real("ssh connection: via another connection, which stays open", async () => {
   await closing(first);
 });
 
-real("ssh connection: ProxyJump goes through each host and closes them", async () => {
+sshTest("ssh connection: ProxyJump goes through each host and closes them", async () => {
   await using world = await startWorld();
   const { port } = world.sshd;
   const me = world.account.name;
@@ -184,17 +181,17 @@ real("ssh connection: ProxyJump goes through each host and closes them", async (
   assert(log !== null);
 });
 
-real("ssh connection: jump hosts in a circle are an error", async () => {
+sshTest("ssh connection: jump hosts in a circle are an error", async () => {
   await using world = await startWorld();
   const config = world.dir.join("config");
   await Deno.writeTextFile(config, "Host *\n  ProxyJump bastion\n");
   const target = await world.settings({ host: "target", configFile: config });
   const error = await failure(world.connect(target));
   assertEquals(error.kind, "resolve");
-  assertStringIncludes(error.message, "circle");
+  assertMatch(error.message, /loop|circle/);
 });
 
-real("ssh connection: ProxyCommand carries the bytes, and its end is awaited", async () => {
+sshTest("ssh connection: ProxyCommand carries the bytes, and its end is awaited", async () => {
   await using world = await startWorld();
   const command = `${Deno.execPath()} eval ` +
     `"const c=await Deno.connect({hostname:'%h',port:%p});` +
@@ -204,7 +201,7 @@ real("ssh connection: ProxyCommand carries the bytes, and its end is awaited", a
   await closing(connection);
 });
 
-real("ssh connection: a failing ProxyCommand is quoted, made harmless", async () => {
+sshTest("ssh connection: a failing ProxyCommand is quoted, made harmless", async () => {
   await using world = await startWorld();
   const proxyCommand = "sh -c 'printf \"no\\033[2J way\\n\" >&2; exit 1'";
   const error = await failure(world.connect({ proxyCommand }));
@@ -212,7 +209,7 @@ real("ssh connection: a failing ProxyCommand is quoted, made harmless", async ()
   assertStringIncludes(error.message, "no\\x1b[2J way");
 });
 
-real("ssh connection: names that could be commands never reach one", async () => {
+sshTest("ssh connection: names that could be commands never reach one", async () => {
   await using world = await startWorld();
   const proxyCommand = "touch %h %r";
   for (
@@ -223,7 +220,7 @@ real("ssh connection: names that could be commands never reach one", async () =>
   }
 });
 
-real("ssh connection: refused, unresolvable and silent hosts name the phase", async () => {
+sshTest("ssh connection: refused, unresolvable and silent hosts name the phase", async () => {
   await using world = await startWorld();
   const refused = await failure(world.connect({ port: 1 }));
   assertEquals(refused.kind, "connect");
@@ -244,7 +241,7 @@ real("ssh connection: refused, unresolvable and silent hosts name the phase", as
   }
 });
 
-real("ssh connection: what is no SSH server is a kex error", async () => {
+sshTest("ssh connection: what is no SSH server is a kex error", async () => {
   await using world = await startWorld();
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = (async () => {
@@ -257,7 +254,7 @@ real("ssh connection: what is no SSH server is a kex error", async () => {
   assert(!error.message.includes("\x1b"));
 });
 
-real("ssh connection: giving up ends the attempt", async () => {
+sshTest("ssh connection: giving up ends the attempt", async () => {
   await using world = await startWorld();
   const controller = new AbortController();
   const ask = () => {
