@@ -34,7 +34,7 @@ export async function withTransfer(
   const controller = new AbortController();
   using caught = catchSignals(() => controller.abort());
   const { signal } = controller;
-  const progress: ProgressLine | null = quiet ? null : await terminalProgress();
+  const progress: ProgressLine | null = quiet ? null : terminalProgress();
   try {
     await using session = await connectDaemon();
     const context = await session.open({ target, ssh, purpose: "files", signal });

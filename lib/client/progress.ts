@@ -16,8 +16,6 @@ export interface ProgressOptions {
   columns?(): number;
   /** Milliseconds; default: `performance.now`. */
   now?(): number;
-  /** Columns that a text takes; default: one for each character. */
-  width?(text: string): number;
 }
 
 /** Draws a transfer's progress. Nothing is drawn in the first tenth of a second. */
@@ -25,7 +23,6 @@ export class ProgressLine {
   readonly #write: (text: string) => void;
   readonly #columns: () => number;
   readonly #now: () => number;
-  readonly #width: (text: string) => number;
   readonly #begun: number;
   #drawnAt: number;
   #shown = false;
@@ -34,7 +31,6 @@ export class ProgressLine {
     this.#write = options.write ?? writeToStderr;
     this.#columns = options.columns ?? terminalColumns;
     this.#now = options.now ?? (() => performance.now());
-    this.#width = options.width ?? ((text) => [...text].length);
     this.#begun = this.#drawnAt = this.#now();
   }
 
@@ -55,7 +51,7 @@ export class ProgressLine {
   #line({ path, done, size, totals }: TreeProgress, seconds: number): string {
     const rate = totals.bytes / seconds;
     const parts = [size ? `${Math.min(100, Math.floor(100 * done / size))}%` : formatBytes(done)];
-    if (totals.files > 0) parts.push(`${totals.files} files`);
+    if (totals.files > 1) parts.push(`${totals.files} files`);
     parts.push(formatBytes(totals.bytes), `${formatBytes(rate)}/s`);
     // Of a single file the end is in sight; of a tree it is not.
     if (size && done === totals.bytes && rate > 0) parts.push(formatTime((size - done) / rate));
@@ -67,20 +63,28 @@ export class ProgressLine {
   /** The last component of `path` in exactly `room` columns: cut in front, filled behind. */
   #fit(path: string, room: number): string {
     let name = printable(path.slice(path.lastIndexOf("/") + 1));
-    if (this.#width(name) > room) {
+    if (width(name) > room) {
       const letters = [...name];
-      while (this.#width(letters.join("")) > room - 1) letters.shift();
+      while (width(letters.join("")) > room - 1) letters.shift();
       name = "…" + letters.join("");
     }
-    return name + " ".repeat(Math.max(0, room - this.#width(name)));
+    return name + " ".repeat(Math.max(0, room - width(name)));
   }
 }
 
-/** The progress line of a terminal that counts wide characters right; null when stderr is no terminal. */
-export async function terminalProgress(): Promise<ProgressLine | null> {
-  if (!Deno.stderr.isTerminal()) return null;
-  const { unicodeWidth } = await import("@std/cli/unicode-width");
-  return new ProgressLine({ width: unicodeWidth });
+/** The progress line of a terminal; null when stderr is none. */
+export function terminalProgress(): ProgressLine | null {
+  return Deno.stderr.isTerminal() ? new ProgressLine() : null;
+}
+
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
+
+/** Columns of a text; near enough for a line that leaves room. */
+function width(text: string): number {
+  let columns = 0;
+  for (const letter of text) columns += WIDE.test(letter) ? 2 : /\p{M}/u.test(letter) ? 0 : 1;
+  return columns;
 }
 
 /** `1.5 MB`: three digits at most, in powers of 1000. */
@@ -110,7 +114,7 @@ function writeToStderr(text: string): void {
 
 function terminalColumns(): number {
   try {
-    return Deno.consoleSize().columns;
+    return Deno.consoleSize().columns || 80;
   } catch {
     return 80;
   }

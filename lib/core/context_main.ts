@@ -34,6 +34,7 @@ export function contextServices(host: Host): {
 
 async function main({ core }: FirstStage): Promise<void> {
   const onDeno = "Deno" in globalThis;
+  if (onDeno) restoreEnvironment();
   const host = onDeno ? denoHost : nodeHost();
   const transport: Transport = onDeno ? denoStdio() : nodeStdio();
   const hash = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", core as BufferSource)));
@@ -60,6 +61,16 @@ async function main({ core }: FirstStage): Promise<void> {
       router.removeLink(link, error ?? new HoldfastError("disconnected", "the parent is gone")),
   }, rest);
   await close();
+}
+
+/** Takes back what the first stage set so that Deno writes nothing to the disk. */
+function restoreEnvironment(): void {
+  const { env } = Deno;
+  const directory = env.get("HF_D");
+  if (directory) env.set("DENO_DIR", directory);
+  else env.delete("DENO_DIR");
+  env.delete("HF_D");
+  env.delete("DENO_NO_UPDATE_CHECK");
 }
 
 const stage = (globalThis as { holdfast?: FirstStage }).holdfast;

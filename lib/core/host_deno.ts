@@ -4,13 +4,30 @@ import { absolute, shellWords } from "./host_paths.ts";
 import { attempt, osError } from "./os_error.ts";
 
 const READ_SIZE = 64 * 1024;
+const SETSID = "/usr/bin/setsid";
+
+let setsid: boolean | undefined;
+
+function hasSetsid(): boolean {
+  try {
+    return setsid ??= Deno.statSync(SETSID).isFile;
+  } catch {
+    return setsid = false;
+  }
+}
 
 export const denoHost: Host = {
   runtime: "deno",
+  get shell() {
+    return Deno.env.get("SHELL") || "/bin/sh";
+  },
   home: () => Deno.env.get("HOME") ?? "/",
 
   spawn(options) {
-    const [program, ...args] = shellWords(options, Deno.env.get("SHELL"));
+    // A session of its own through setsid(1), where there is one: `detached` would fork this large process.
+    const detached = typeof options.command !== "string" || !hasSetsid();
+    const words = shellWords(options, denoHost.shell);
+    const [program, ...args] = detached ? words : [SETSID, ...words];
     return attempt(`run ${JSON.stringify(program)}`, () => {
       const child = new Deno.Command(program, {
         args,
@@ -19,7 +36,7 @@ export const denoHost: Host = {
         stdin: "piped",
         stdout: "piped",
         stderr: "piped",
-        detached: true,
+        detached,
       }).spawn();
       return childOf(child);
     });

@@ -65,10 +65,11 @@ export function nodeHost(): Host {
 
   const host: Host = {
     runtime: "Bun" in globalThis ? "bun" : "node",
+    shell: process.env.SHELL || "/bin/sh",
     home: () => process.env.HOME ?? "/",
 
     spawn(options) {
-      const [program, ...args] = shellWords(options, process.env.SHELL);
+      const [program, ...args] = shellWords(options, host.shell);
       return attempt(`run ${JSON.stringify(program)}`, () =>
         new Promise((resolve, reject) => {
           const child = spawn(program, args, {

@@ -9,7 +9,7 @@ export function absolute(host: { home(): string }, path: string): string {
 }
 
 /** The words to execute: the login shell's `-c` for a command line, as sshd does it. */
-export function shellWords(options: SpawnOptions, shell: string | undefined): string[] {
+export function shellWords(options: SpawnOptions, shell: string | null): string[] {
   if (typeof options.command !== "string") return [...options.command];
-  return [shell || "/bin/sh", "-c", options.command];
+  return [shell!, "-c", options.command];
 }

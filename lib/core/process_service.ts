@@ -3,6 +3,7 @@ import { HoldfastError, toHoldfastError } from "./errors.ts";
 import type { ByteSource, Child, ExitStatus, Host, SpawnOptions } from "./host.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Call, Service } from "./service.ts";
+import { SpareShell } from "./spare_shell.ts";
 import { pump, ReceiveStream, SendStream } from "./stream.ts";
 
 /** Milliseconds that a process group gets after HUP, and after TERM, before the next signal. */
@@ -33,8 +34,11 @@ export class ProcessService {
   readonly #host: Host;
   readonly #running: Map<string, Running> = new Map();
 
+  readonly #spare: SpareShell;
+
   constructor(host: Host) {
     this.#host = host;
+    this.#spare = new SpareShell(host);
   }
 
   /** The methods `exec`, `signal` and `resize`; the latter two name a process by its stdout handle. */
@@ -63,7 +67,9 @@ export class ProcessService {
 
   /** Ends every process that may not outlive its caller; resolves when they are gone. */
   async close(): Promise<void> {
-    await Promise.all([...this.#running.values()].map((running) => terminate(running)));
+    await Promise.all([...this.#running.values()].map(async (running) => {
+      await (running.leave ? running.done : terminate(running));
+    }));
   }
 
   async #exec(args: ExecArguments, call: Call): Promise<ExitStatus> {
@@ -74,7 +80,7 @@ export class ProcessService {
     const stderr = SendStream.accept(call.router, at(args.stderr));
     let child: Child;
     try {
-      child = await this.#host.spawn(args);
+      child = await this.#spare.take(args) ?? await this.#spawn(args);
     } catch (error) {
       const reason = toHoldfastError(error);
       stdin?.cancel(reason);
@@ -97,6 +103,21 @@ export class ProcessService {
       this.#running.delete(key);
       call.signal.removeEventListener("abort", onAbort);
       stdin?.cancel();
+      setTimeout(() => this.#spare.refill(), 0);
+    }
+  }
+
+  /** Spawns; without a home the command runs in `/`, as under sshd, and a missing `cwd` is what the error names. */
+  async #spawn(args: SpawnOptions): Promise<Child> {
+    try {
+      return await this.#host.spawn(args);
+    } catch (error) {
+      const homeless = await this.#host.stat(args.cwd ?? "").then(() => false, (reason) => {
+        if (args.cwd) throw reason;
+        return true;
+      });
+      if (!homeless) throw error;
+      return await this.#host.spawn({ ...args, cwd: "/" });
     }
   }
 }

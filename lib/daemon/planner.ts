@@ -64,7 +64,14 @@ export class Planner {
     return {
       target,
       key: await this.#digest(identity(settings, agentSocket)),
-      reach: (ask, signal) => sshEndpoint(settings, { ask, signal, agentSocket, log: this.#log }),
+      reach: (ask, signal) =>
+        sshEndpoint(settings, {
+          ask,
+          signal,
+          agentSocket,
+          log: this.#log,
+          resolve: this.#resolver.resolve.bind(this.#resolver),
+        }),
     };
   }
 

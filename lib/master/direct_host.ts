@@ -22,6 +22,7 @@ export function directHost(connection: SshConnection): Host {
   };
   return {
     runtime: "direct",
+    shell: null,
     home: () => "",
     async spawn(options) {
       const { terminal } = options;

@@ -14,9 +14,23 @@ const CHUNK = 32 * 1024;
 const OUTSTANDING = 64;
 
 /** What a {@linkcode Host} does with files. Relative paths are relative to the home. */
-export type SftpFiles = Omit<Host, "runtime" | "spawn" | "home"> & {
+export type SftpFiles = Pick<Host, FileMethod> & {
   home(): Promise<string>;
 };
+
+type FileMethod =
+  | "stat"
+  | "lstat"
+  | "readDir"
+  | "readLink"
+  | "symlink"
+  | "mkdir"
+  | "rename"
+  | "remove"
+  | "chmod"
+  | "setTime"
+  | "openRead"
+  | "create";
 
 /** SFTP's status codes; the server's own text is no better than ours. */
 const STATUS: Record<number, [kind: ErrorKind, text: string]> = {

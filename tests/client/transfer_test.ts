@@ -249,7 +249,6 @@ function screen(columns = 80) {
     write: (text) => written.push(text),
     columns: () => columns,
     now: () => now,
-    width: (text) => [...text].reduce((sum, c) => sum + (c > "\u2e80" ? 2 : 1), 0),
   });
   return { line, written, pass: (ms: number) => now += ms };
 }

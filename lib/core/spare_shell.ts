@@ -1,0 +1,58 @@
+/**
+ * A login shell that is started before its command is known, so that a warm command costs neither fork nor exec
+ * of a shell. Used by the process service.
+ */
+import type { Child, Host, SpawnOptions } from "./host.ts";
+
+/** Reads one line and runs it as the shell's own `-c` would have. */
+const WAIT = 'IFS= read -r HF||exit;eval "unset HF;$HF"';
+/** What the shell reads in one go at most; longer commands start a shell of their own. */
+const MAX_LINE = 4000;
+
+/**
+ * - At most one shell waits, and none before the first command.
+ * - Only for shells in which `eval` of a line does what `-c` does, and for commands that are one line and need
+ *   no directory, environment or terminal of their own; the others get null.
+ * - It ends when its input does, so it cannot outlive the context.
+ */
+export class SpareShell {
+  readonly #host: Host;
+  readonly #usable: boolean;
+  #spare: Child | null = null;
+  #used = false;
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.#usable = /(^|\/)(sh|dash|bash|ksh|mksh|zsh)$/.test(host.shell ?? "");
+  }
+
+  /** A shell that runs `options.command`, or null: start one. */
+  async take({ command, cwd, env, terminal }: SpawnOptions): Promise<Child | null> {
+    const plain = typeof command === "string" && !cwd && !terminal &&
+      !(env && Object.keys(env).length) && command.length < MAX_LINE && !/[\n\0]/.test(command);
+    if (!this.#usable || !plain) return null;
+    this.#used = true;
+    const child = this.#spare;
+    this.#spare = null;
+    if (!child) return null;
+    try {
+      await child.stdin.write(new TextEncoder().encode(`${command}\n`));
+      return child;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Starts the next one, once the shells are in use and nothing more urgent is to be done. */
+  async refill(): Promise<void> {
+    if (!this.#used || this.#spare) return;
+    this.#used = false;
+    const child = await this.#host.spawn({ command: WAIT }).catch(() => null);
+    if (!child) return;
+    this.#spare = child;
+    const forget = () => {
+      if (this.#spare === child) this.#spare = null;
+    };
+    child.exit.then(forget, forget);
+  }
+}
