@@ -52,5 +52,9 @@ export async function run(args: string[]): Promise<number> {
     timeout: given.timeout,
     ssh: sshOptions(given),
   };
+  if (given.terminal > 0) {
+    const { executeTerminal, wantsTerminal } = await import("../client/execute_terminal.ts");
+    if (wantsTerminal(given.terminal, request)) return await executeTerminal(request);
+  }
   return await execute(request);
 }

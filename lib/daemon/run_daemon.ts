@@ -10,6 +10,9 @@ import { VERSION } from "../rendezvous/version.ts";
 import { Daemon } from "./daemon.ts";
 import { type Log, openLog } from "./log.ts";
 
+/** Milliseconds that a daemon which no longer listens, or not yet, may keep the lock from the next one. */
+const LOCK_PATIENCE = 5_000;
+
 export interface RunOptions {
   settings: Settings;
   /** Called once, when clients can connect. */
@@ -20,7 +23,8 @@ export interface RunOptions {
 export async function runDaemon({ settings, onReady }: RunOptions): Promise<void> {
   const dir = locateRuntimeDir();
   makeRuntimeDir(dir);
-  using lock = takeLock(dir);
+  // Held until the process has ended: `holdfast stop` waits for that.
+  const lock = await takeLock(dir);
   const log = openLog(dir.log, { level: settings.logLevel });
   const cookie = hex(crypto.getRandomValues(new Uint8Array(32)));
   writeCookie(dir, cookie);
@@ -31,9 +35,12 @@ export async function runDaemon({ settings, onReady }: RunOptions): Promise<void
     retired = true;
     removeIfThere(dir.socket);
     listener.close();
+  };
+  const retire = () => {
+    withdraw();
     lock.unlockSync();
   };
-  const daemon = new Daemon({ settings, cookie, log, onRetire: withdraw });
+  const daemon = new Daemon({ settings, cookie, log, onRetire: retire });
   const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
   const onSignal = () => daemon.stop("it got a signal");
   for (const signal of signals) Deno.addSignalListener(signal, onSignal);
@@ -53,10 +60,19 @@ export async function runDaemon({ settings, onReady }: RunOptions): Promise<void
   log("info", `daemon ends, pid ${Deno.pid}`);
 }
 
-function takeLock(dir: RuntimeDir): Deno.FsFile {
+/** A holder without a socket is on its way out, or just starting: worth a moment's wait. */
+async function takeLock(dir: RuntimeDir): Promise<Deno.FsFile> {
   const lock = Deno.openSync(dir.daemonLock, { create: true, write: true, mode: 0o600 });
   if (lock.tryLockSync(true)) return lock;
-  lock.close();
+  if (!isThere(dir.socket)) {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, LOCK_PATIENCE, false);
+    });
+    const taken = await Promise.race([lock.lock(true).then(() => true), late]);
+    clearTimeout(timer);
+    if (taken) return lock;
+  }
   throw new HoldfastError("refused", `Cannot start: a daemon is already running in ${dir.path}`);
 }
 
@@ -88,11 +104,22 @@ async function acceptAll(listener: Deno.Listener, daemon: Daemon, log: Log): Pro
     try {
       void daemon.accept(await listener.accept());
     } catch (error) {
-      if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) return;
+      if (error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted) {
+        return;
+      }
       log("error", `cannot accept a client: ${(error as Error).message}`);
       // Most likely out of file descriptors: let some be closed before the next try.
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
   }
 }
 

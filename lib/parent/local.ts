@@ -2,11 +2,12 @@
 import { HoldfastError } from "../core/errors.ts";
 import { denoHost } from "../core/host_deno.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { withTerminals } from "./local_terminal.ts";
 
 export function localEndpoint(): Endpoint {
   let close = () => {};
   const closed = new Promise<HoldfastError>((resolve) => {
     close = () => resolve(new HoldfastError("disconnected", "local: the connection was closed"));
   });
-  return { description: "local", host: denoHost, closed, close };
+  return { description: "local", host: withTerminals(denoHost), closed, close };
 }

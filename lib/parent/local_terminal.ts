@@ -1,0 +1,84 @@
+/**
+ * Terminals for processes on this machine, which Deno cannot make: util-linux's `script` does. Wraps the host of
+ * the connection method `local`.
+ */
+import { HoldfastError } from "../core/errors.ts";
+import type { ByteSource, Child, Host, SpawnOptions } from "../core/host.ts";
+
+/** Bytes that are read for the announcement of the terminal before it is given up. */
+const LONGEST_ANNOUNCEMENT = 4096;
+
+/** `host`, able to give its processes a terminal. */
+export function withTerminals(host: Host): Host {
+  return {
+    ...host,
+    spawn: (options) => options.terminal ? spawnOnTerminal(host, options) : host.spawn(options),
+  };
+}
+
+async function spawnOnTerminal(host: Host, options: SpawnOptions): Promise<Child> {
+  const { columns, rows, term } = options.terminal!;
+  const shell = Deno.env.get("SHELL") || "/bin/sh";
+  const words = typeof options.command === "string"
+    ? [shell, "-c", options.command]
+    : options.command;
+  // Its terminal and process group come over the pipe that is stderr here: inside, that is the terminal.
+  const line = `echo "$(tty) $$" >&3; exec 3>&-; stty sane rows ${Number(rows)} cols ${
+    Number(columns)
+  }; export SHELL; SHELL=${quote(shell)}; exec ${words.map(quote).join(" ")}`;
+  const child = await host.spawn({
+    command: ["/bin/sh", "-c", 'exec 3>&2; exec script -qefc "$0" /dev/null', line],
+    cwd: options.cwd,
+    // `script` starts the line with $SHELL.
+    env: { ...options.env, TERM: term, SHELL: "/bin/sh" },
+  });
+  const said = await firstLine(child.stderr);
+  const [, terminal, group] = /^(\/dev\/\S+) (\d+)$/.exec(said) ?? [];
+  if (terminal === undefined) {
+    child.kill("SIGKILL");
+    throw new HoldfastError(
+      "io",
+      "Cannot give the command a terminal: the program script (util-linux) is missing or did not start",
+    );
+  }
+  return {
+    ...child,
+    kill: (signal) => {
+      try {
+        Deno.kill(-Number(group), signal as Deno.Signal);
+      } catch {
+        // The group has ended.
+      }
+    },
+    resize: (size) => void resize(host, terminal, size).catch(() => {}),
+  };
+}
+
+async function resize(
+  host: Host,
+  terminal: string,
+  { columns, rows }: { columns: number; rows: number },
+): Promise<void> {
+  const child = await host.spawn({
+    command: ["stty", "-F", terminal, "rows", String(rows), "cols", String(columns)],
+  });
+  child.stdout.cancel();
+  child.stderr.cancel();
+  await child.stdin.close();
+  await child.exit;
+}
+
+async function firstLine(source: ByteSource): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  while (!text.includes("\n") && text.length < LONGEST_ANNOUNCEMENT) {
+    const bytes = await source.read();
+    if (bytes === null) break;
+    text += decoder.decode(bytes, { stream: true });
+  }
+  return text.split("\n", 1)[0];
+}
+
+function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,64 @@
+/**
+ * A live user of our client library, driven by the bench through `LineProcess`: it connects to the daemon
+ * and opens its target once, then times one command per request.
+ */
+
+import { startProcess } from "../../lib/client/remote_process.ts";
+import { connectDaemon, type Session } from "../../lib/client/session.ts";
+
+type Request =
+  | { do: "open"; target: string; configFile: string; purpose?: "command" | "files" }
+  | { do: "run"; target: string; command: string }
+  | { do: "disconnect"; target: string; configFile: string }
+  | { do: "status" | "stop" };
+
+const contexts = new Map<string, number>();
+let session: Session | null = null;
+
+async function answer(request: Request): Promise<Record<string, unknown>> {
+  if (request.do === "stop") {
+    const asked = session ?? await connectDaemon({ start: false });
+    const pid = asked ? (await asked.daemon("daemon", "stop")).pid : null;
+    await asked?.close();
+    session = null;
+    contexts.clear();
+    return { pid };
+  }
+  session ??= await connectDaemon();
+  switch (request.do) {
+    case "open": {
+      const { target, configFile, purpose = "files" } = request;
+      contexts.set(target, await session.open({ target, ssh: { configFile }, purpose }));
+      return {};
+    }
+    case "run": {
+      const context = contexts.get(request.target)!;
+      const start = performance.now();
+      const { command } = request;
+      const { code } = await startProcess(session.router, context, { command, input: false }).exit;
+      const ms = performance.now() - start;
+      return code === 0 ? { ms } : { error: `status ${code}` };
+    }
+    case "disconnect": {
+      const { target, configFile } = request;
+      const args = { target, ssh: { configFile }, env: Deno.env.toObject(), cwd: Deno.cwd() };
+      return await session.daemon("connection", "disconnect", args);
+    }
+    case "status":
+      return await session.daemon("daemon", "status");
+  }
+}
+
+if (import.meta.main) {
+  let rest = "";
+  for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+    rest += text;
+    for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n")) {
+      const request = JSON.parse(rest.slice(0, end)) as Request;
+      rest = rest.slice(end + 1);
+      const reply = await answer(request).catch((error) => ({ error: String(error) }));
+      await Deno.stdout.write(new TextEncoder().encode(JSON.stringify(reply) + "\n"));
+    }
+  }
+  Deno.exit(0);
+}
