@@ -164,7 +164,7 @@ const SSH_LETTERS: Record<string, (value: string) => SshOptions> = {
 };
 
 /** Options of ssh that the daemon has no use for: it shares connections and compresses in its own way. */
-const NEEDLESS = /^-[CqTvxakn46]+$/;
+const NEEDLESS = /^-[CqTvxakn]+$/;
 const NEEDLESS_KEYWORDS = /^\s*Control(?:Master|Persist|Path)\b/i;
 
 /** Reads a field of ssh arguments. What is neither understood nor needless is refused, without being quoted. */
@@ -187,7 +187,7 @@ function readArguments(field: string, line: string): SshOptions {
     if (letter !== "o" || !NEEDLESS_KEYWORDS.test(value)) found.push(SSH_LETTERS[letter](value));
   }
   return {
-    ...Object.assign({}, ...found),
+    ...Object.assign({}, ...found.toReversed()), // the first wins, as in ssh
     identityFiles: found.flatMap(({ identityFiles = [] }) => identityFiles),
     options: found.flatMap(({ options = [] }) => options),
   };
