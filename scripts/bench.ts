@@ -64,24 +64,25 @@ async function main({ json, rows, ...options }: Options): Promise<number> {
   for (const row of rows) {
     if (!json) console.error(`bench: ${row.name} ...`);
     // Each row in a world of its own: no connection, daemon or process of one weighs on the next.
-    await using world = await World.create();
-    current = world;
+    current = World.create();
+    await using world = await current;
     try {
       const measured = await row.measure(world, options);
       results.push({ row, ...measured });
       failed ||= measured.failed;
     } catch (error) {
-      if (ending) await new Promise(() => {});
       const notes = [`failed: ${(error as Error).message}`];
       results.push({ row, values: { holdfast: null }, notes });
       failed = true;
     }
+    // The signal's handler took the row's processes away and exits when everything is gone.
+    if (ending) await new Promise(() => {});
   }
   console.log(json ? JSON.stringify(results.map(toJson), null, 2) : formatTable(results));
   return failed ? 1 : 0;
 }
 
-let current: World | null = null;
+let current: Promise<World> | null = null;
 let ending = false;
 
 if (import.meta.main) {
@@ -89,9 +90,11 @@ if (import.meta.main) {
     Deno.addSignalListener(name, async () => {
       if (ending) return;
       ending = true;
-      await current?.[Symbol.asyncDispose]().catch((error) =>
-        console.error(`bench: ${error.message}`)
-      );
+      try {
+        await (await current)?.[Symbol.asyncDispose]();
+      } catch (error) {
+        console.error(`bench: ${(error as Error).message}`);
+      }
       Deno.exit(128 + number);
     });
   }

@@ -56,5 +56,9 @@ export async function run(args: string[]): Promise<number> {
     const { executeTerminal, wantsTerminal } = await import("../client/execute_terminal.ts");
     if (wantsTerminal(given.terminal, request)) return await executeTerminal(request);
   }
+  if (given.json) {
+    const { executeJson } = await import("../client/execute_json.ts");
+    return await executeJson(request);
+  }
   return await execute(request);
 }

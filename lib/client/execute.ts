@@ -80,7 +80,7 @@ export async function feed(stdin: SendStream): Promise<void> {
 }
 
 /** Passes our signals on to the command; before there is one, they end the wait for it. */
-class SignalForwarder {
+export class SignalForwarder {
   /** The signal that ended the wait. */
   received: string | null = null;
   #process: RemoteProcess | null = null;

@@ -10,7 +10,7 @@ const RETURN = 0x0d;
 
 /**
  * - A last line without newline counts; CR before the newline does not belong to the line.
- * - Bounded: of a line over the limit nothing is kept, and the one after it is found.
+ * - Bounded: a line over the limit fails at once, and the call after that finds the next one.
  */
 export class LineReader {
   /** Lines read so far: the number of the last one. */
@@ -18,6 +18,8 @@ export class LineReader {
   readonly #source: ByteSource;
   readonly #limit: number;
   #rest: Uint8Array | null = null;
+  /** The rest of a line that was too long is to be passed over. */
+  #skipping = false;
 
   /** `limit`: bytes of one line. */
   constructor(source: ByteSource, { limit }: { limit: number }) {
@@ -28,34 +30,38 @@ export class LineReader {
   /**
    * The next line without its end, or null at the end of the source.
    *
-   * @throws {HoldfastError} `usage` for a line that is too long or no UTF-8; reading can go on behind it
+   * @throws {HoldfastError} `limit` for a line that is too long, `usage` for one that is no UTF-8
    */
   async next(): Promise<string | null> {
+    if (this.#skipping) { while (!(await this.#part()).ended); }
+    this.#skipping = false;
     const parts: Uint8Array[] = [];
     let size = 0;
-    for (;;) {
-      this.#rest ??= await this.#source.read();
-      if (this.#rest === null) {
-        if (size === 0) return null;
-        break;
+    for (let ended = false; !ended;) {
+      const part = await this.#part();
+      if (part.bytes === null && size === 0) return null;
+      if (part.bytes) parts.push(part.bytes);
+      size += part.bytes?.length ?? 0;
+      ended = part.ended;
+      if (size > this.#limit) {
+        this.count++;
+        this.#skipping = !ended;
+        throw new HoldfastError("limit", `it is longer than ${this.#limit} bytes`);
       }
-      const end = this.#rest.indexOf(NEWLINE);
-      const part = end < 0 ? this.#rest : this.#rest.subarray(0, end);
-      const left = end < 0 ? 0 : this.#rest.length - end - 1;
-      this.#rest = left > 0 ? this.#rest.subarray(end + 1) : null;
-      size += part.length;
-      if (size <= this.#limit) parts.push(part);
-      else parts.length = 0;
-      if (end >= 0) break;
     }
     this.count++;
-    if (size > this.#limit) {
-      throw new HoldfastError(
-        "usage",
-        `Cannot read line: it is ${size} bytes long, and ${this.#limit} is the most`,
-      );
-    }
     return decode(parts, size);
+  }
+
+  /** What is there of the line; null bytes at the end of the source. */
+  async #part(): Promise<{ bytes: Uint8Array | null; ended: boolean }> {
+    const bytes = this.#rest ?? await this.#source.read();
+    this.#rest = null;
+    if (bytes === null) return { bytes, ended: true };
+    const end = bytes.indexOf(NEWLINE);
+    if (end < 0) return { bytes, ended: false };
+    if (end + 1 < bytes.length) this.#rest = bytes.subarray(end + 1);
+    return { bytes: bytes.subarray(0, end), ended: true };
   }
 }
 
@@ -70,6 +76,6 @@ function decode(parts: Uint8Array[], size: number): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, end));
   } catch {
-    throw new HoldfastError("usage", "Cannot read line: it is not UTF-8");
+    throw new HoldfastError("usage", "it is not UTF-8");
   }
 }

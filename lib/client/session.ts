@@ -46,7 +46,7 @@ export interface Session extends AsyncDisposable {
 }
 
 /** Environment that decides how a host is reached and who one is there. */
-const SENT_ENVIRONMENT = ["HOME", "USER", "LOGNAME", "PATH", "SSH_AUTH_SOCK"];
+export const SENT_ENVIRONMENT = ["HOME", "USER", "LOGNAME", "PATH", "SSH_AUTH_SOCK"];
 
 /**
  * Connects to the user's daemon. With `start: false` there must be one: null when there is none.

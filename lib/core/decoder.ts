@@ -8,7 +8,8 @@ import { LIMITS } from "./limits.ts";
  * Incremental decoder of one direction of a link.
  *
  * - Bounded: holds at most one partial frame.
- * - A frame that lies whole in a chunk is a view of that chunk, not a copy.
+ * - A large frame that lies whole in a chunk is a view of that chunk, not a copy; a small one is a copy, so
+ *   that what waits somewhere holds on to at most four times its size.
  * - After an error it stays broken: the position in the stream is lost.
  */
 export class Decoder {
@@ -34,8 +35,10 @@ export class Decoder {
       if (this.#filled === 0 && left >= HEADER_SIZE) {
         const size = frameSize(chunk, at);
         if (left >= size) {
-          this.#onFrame(viewFrame(chunk.subarray(at, at + size)));
-          at += size;
+          const end = at + size;
+          const few = size < chunk.length / 4;
+          this.#onFrame(viewFrame(few ? chunk.slice(at, end) : chunk.subarray(at, end)));
+          at = end;
           continue;
         }
         this.#partial = new Uint8Array(size);

@@ -16,6 +16,8 @@ export interface Greeting {
 }
 
 const NO_HASH = "0".repeat(64);
+/** Bytes of noise kept for messages. */
+const KEPT_NOISE = 4096;
 
 export function encodeGreeting(body: JsonObject, coreHash: string = NO_HASH): Uint8Array {
   const json = encodeJson(body);
@@ -53,15 +55,17 @@ export class NoGreeting extends HoldfastError {
 export async function readGreeting(transport: Transport): Promise<GreetingRead> {
   let bytes: Uint8Array = new Uint8Array(0);
   let start = -1;
+  let noise = 0;
   for (;;) {
     const chunk = await transport.read();
     if (chunk === null) {
       throw new NoGreeting("bootstrap", "it ended before its greeting", text(bytes));
     }
-    bytes = concat(bytes, chunk);
+    // Of noise only the end is kept: it may come byte by byte.
+    bytes = concat(start < 0 ? bytes.slice(-KEPT_NOISE) : bytes, chunk);
     if (start < 0) start = find(bytes, GREETING_MAGIC);
     if (start < 0) {
-      if (bytes.length <= LIMITS.noise) continue;
+      if ((noise += chunk.length) <= LIMITS.noise) continue;
       throw new NoGreeting("protocol", "it sent no greeting but other output", text(bytes));
     }
     if (bytes.length < start + GREETING_HEADER_SIZE) continue;
@@ -119,5 +123,5 @@ function find(bytes: Uint8Array, wanted: Uint8Array): number {
 }
 
 function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes.subarray(-4096)).trim();
+  return new TextDecoder().decode(bytes.subarray(-KEPT_NOISE)).trim();
 }

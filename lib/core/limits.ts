@@ -10,9 +10,11 @@ export const LIMITS = {
   window: 1024 * 1024,
   /** Credit that a stream may grow to. */
   maxWindow: 8 * 1024 * 1024,
-  /** Frames waiting for one link: those that are not stream data, all together. */
+  /** Frames that are not stream data and wait for one link, of one authority. */
   queuedControl: 16 * 1024 * 1024,
-  /** Streams and calls that one context may have open in another. */
+  /** Stream data waiting for one link, all together, when a child adds to it. */
+  queuedBulk: 64 * 1024 * 1024,
+  /** Streams and calls that one context may have open in another, together. */
   openPerPeer: 4096,
   /** Routes below one link. */
   routesPerLink: 65536,

@@ -40,10 +40,15 @@ export class Link {
   /** Bytes read and written since the link began. */
   readonly traffic: { received: number; sent: number } = { received: 0, sent: 0 };
 
+  /** Frames of this link that were dropped as wrong. */
+  dropped = 0;
+
   readonly #transport: Transport;
-  #control: Uint8Array[] = [];
-  #controlBytes = 0;
+  #control: Frame[] = [];
+  /** Bytes in `#control` by authority: one that floods cannot use up the room of the others. */
+  readonly #controlBytes: Map<number, number> = new Map();
   readonly #bulk: Map<string, BulkQueue> = new Map();
+  #bulkBytes = 0;
   #pumping = false;
   #closed = false;
   #events: LinkEvents | null = null;
@@ -57,13 +62,14 @@ export class Link {
 
   /** Bytes that wait for the transport. */
   get queued(): number {
-    let total = this.#controlBytes;
-    for (const queue of this.#bulk.values()) total += queue.bytes;
+    let total = this.#bulkBytes;
+    for (const bytes of this.#controlBytes.values()) total += bytes;
     return total;
   }
 
   /** Reads frames until the link ends. `rest` is what was read of the peer's first frames with its greeting. */
   async run(events: LinkEvents, rest?: Uint8Array): Promise<void> {
+    if (this.#closed) return events.onClose(null, this);
     this.#events = events;
     const decoder = new Decoder((frame) => events.onFrame(frame, this));
     try {
@@ -82,21 +88,27 @@ export class Link {
     }
   }
 
-  /** Queues a frame. False when its queue is full or the link is closed: the frame is not taken. */
-  send(frame: Frame): boolean {
+  /**
+   * Queues a frame. False when its queue is full or the link is closed: the frame is not taken. `trusted`: it
+   * comes from above or from a privileged link, whose streams keep to their credit.
+   */
+  send(frame: Frame, trusted = true): boolean {
     if (this.#closed) return false;
-    const { bytes } = frame;
+    const { auth, bytes } = frame;
     if (frame.replyTo === IS_DATA) {
+      if (!trusted && this.#bulkBytes > LIMITS.queuedBulk) return false;
       const key = `${frame.src},${frame.dst},${frame.handle}`;
       let queue = this.#bulk.get(key);
       if (!queue) this.#bulk.set(key, queue = { frames: [], bytes: 0 });
       if (queue.bytes > 2 * LIMITS.maxWindow) return false;
       queue.frames.push(bytes);
       queue.bytes += bytes.length;
+      this.#bulkBytes += bytes.length;
     } else {
-      if (this.#controlBytes > LIMITS.queuedControl) return false;
-      this.#control.push(bytes);
-      this.#controlBytes += bytes.length;
+      const waiting = this.#controlBytes.get(auth) ?? 0;
+      if (waiting > LIMITS.queuedControl) return false;
+      this.#control.push(frame);
+      this.#controlBytes.set(auth, waiting + bytes.length);
     }
     if (!this.#pumping) {
       this.#pumping = true;
@@ -110,14 +122,16 @@ export class Link {
     if (this.#closed) return;
     this.#closed = true;
     this.#control = [];
+    this.#controlBytes.clear();
     this.#bulk.clear();
+    this.#bulkBytes = 0;
     this.#transport.close();
     this.#events?.onClose(error, this);
   }
 
-  /** Resolves when everything queued has been handed to the transport. */
+  /** Resolves when everything queued has been handed to the transport, or is lost with the link. */
   async flush(): Promise<void> {
-    while (this.#pumping && !this.#closed) await this.#written;
+    while (this.#pumping && !this.#closed) await this.#written.catch(() => {});
   }
 
   async #pump(): Promise<void> {
@@ -139,15 +153,19 @@ export class Link {
     let size = 0;
     let taken = 0;
     while (taken < this.#control.length && size < BATCH) {
-      size += this.#control[taken].length;
-      frames.push(this.#control[taken++]);
+      const { auth, bytes } = this.#control[taken++];
+      size += bytes.length;
+      frames.push(bytes);
+      const left = this.#controlBytes.get(auth)! - bytes.length;
+      if (left > 0) this.#controlBytes.set(auth, left);
+      else this.#controlBytes.delete(auth);
     }
     this.#control.splice(0, taken);
-    this.#controlBytes -= size;
     while (size < BATCH && this.#bulk.size > 0) {
       const [key, queue] = this.#bulk.entries().next().value!;
       const frame = queue.frames.shift()!;
       queue.bytes -= frame.length;
+      this.#bulkBytes -= frame.length;
       this.#bulk.delete(key);
       if (queue.frames.length > 0) this.#bulk.set(key, queue);
       size += frame.length;

@@ -116,12 +116,14 @@ export class Router {
   #onDelRoute(frame: Frame, link: Link): void {
     const fromParent = link === this.#parent;
     if (fromParent ? !this.hasParentAuthority(frame.auth) : frame.src !== link?.peer) return;
-    const { ids, kind, description } = decodeJson(frame.payload);
-    if (!Array.isArray(ids)) return;
-    const known = (ids as number[]).filter((id) =>
-      fromParent ? !this.#routes.has(id) : this.#routes.get(id) === link
-    );
-    this.#lose(known, new HoldfastError(kind as ErrorKind, String(description)));
+    const message = decodeJson(frame.payload);
+    if (!Array.isArray(message.ids)) return;
+    const known = new Set(message.ids as number[]);
+    for (const id of known) {
+      const via = this.#routes.get(id);
+      if (fromParent ? via : via !== link) known.delete(id);
+    }
+    this.#lose([...known], fromWire(message));
   }
 
   // Sending
@@ -162,13 +164,16 @@ export class Router {
 
   /** Registers a handler under `handle`, which `src` allocated for both ends. Throws `limit` or `protocol`. */
   addMirror(src: number, handle: number, handler: Handler): void {
+    if (!Number.isInteger(handle) || handle < FIRST_DYNAMIC_HANDLE || handle >= MIRROR) {
+      throw new HoldfastError("protocol", `Cannot open handle ${handle}: it is none of a peer`);
+    }
     let mirrors = this.#mirrors.get(src);
     if (!mirrors) this.#mirrors.set(src, mirrors = new Map());
     if (mirrors.size >= LIMITS.openPerPeer) {
-      throw new HoldfastError("limit", `Cannot open stream: ${mirrors.size} are open`);
+      throw new HoldfastError("limit", `Cannot open handle: ${mirrors.size} are open`);
     }
     if (mirrors.has(handle)) {
-      throw new HoldfastError("protocol", `Cannot open stream ${handle}: it is open`);
+      throw new HoldfastError("protocol", `Cannot open handle ${handle}: it is open`);
     }
     mirrors.set(handle, handler);
   }
@@ -210,8 +215,9 @@ export class Router {
       };
       const onAbort = (): void => {
         settle();
-        this.sendJson({ dst, handle: CALL_SERVICE, replyTo: 0 }, { cancel: handle });
-        reject(cancelled());
+        const error = cancelled();
+        this.sendDead(dst, handle + MIRROR, error);
+        reject(error);
       };
       const handle = this.addHandler({
         from: dst,
@@ -245,10 +251,7 @@ export class Router {
   receive(frame: Frame, link: Link): void {
     if (link !== this.#parent) {
       if (this.#routes.get(frame.src) !== link || this.#routes.get(frame.auth) !== link) {
-        this.#warn(
-          `dropped a frame from context ${link.peer}: it claims src ${frame.src}, auth ${frame.auth}`,
-        );
-        return;
+        return this.#drop(link, `it claims src ${frame.src}, auth ${frame.auth}`);
       }
       if (link.privileged) stampAuth(frame, this.id);
     }
@@ -262,12 +265,21 @@ export class Router {
     if (!out || out === from) {
       return this.#undeliverable(frame, "no_route", `there is no context ${frame.dst}`);
     }
-    const upward = out === this.#parent || from === this.#parent || from === null;
-    if (!upward && !from.privileged && !(out.privileged && from.introduced.has(frame.dst))) {
-      return this.#undeliverable(frame, "refused", `a child may not reach context ${frame.dst}`);
+    const trusted = !from || from === this.#parent || from.privileged;
+    if (!trusted && out !== this.#parent) {
+      if (!out.privileged || !from.introduced.has(frame.dst)) {
+        return this.#undeliverable(frame, "refused", `a child may not reach context ${frame.dst}`);
+      }
     }
-    if (out !== this.#parent) out.introduced.add(frame.src);
-    if (!out.send(frame)) this.#undeliverable(frame, "limit", "its link is over its limits");
+    // Not by a dead reply: its `src` is whatever the refused message was addressed to.
+    if (out !== this.#parent && frame.replyTo !== IS_DEAD) out.introduced.add(frame.src);
+    if (out.send(frame, trusted)) return;
+    this.#undeliverable(frame, "limit", "its link is over its limits");
+    // A stream with a hole must not pass for a whole one that is late.
+    if (frame.replyTo === IS_DATA) {
+      const wire = { kind: "limit", description: "Cannot deliver stream: too much of it waits" };
+      out.send(makeFrame({ ...frame, auth: this.id, replyTo: IS_DEAD }, encodeJson(wire)));
+    }
   }
 
   #dispatch(frame: Frame, from: Link | null): void {
@@ -286,9 +298,9 @@ export class Router {
       if (frame.handle < FIRST_DYNAMIC_HANDLE) return;
       if (frame.handle >= MIRROR) this.removeMirror(frame.src, frame.handle - MIRROR);
       else this.removeHandler(frame.handle);
-      handler.onDead(fromWire(decodeJson(frame.payload)));
+      handler.onDead(deadReason(frame.payload));
     } catch (error) {
-      this.#warn(`dropped a frame from context ${frame.src}: ${(error as Error).message}`);
+      this.#drop(from, (error as Error).message);
     } finally {
       this.#current = null;
     }
@@ -310,6 +322,12 @@ export class Router {
     else this.#route(reply, null);
   }
 
+  /** Some of what is wrong is told; a peer that sends more of it does not fill our log. */
+  #drop(link: Link | null, why: string): void {
+    if (!link || link.dropped++ >= 10) return;
+    this.#warn(`dropped a frame from context ${link.peer}: ${why}`);
+  }
+
   #emit(link: Link, header: { dst: number; handle: number }, payload: Uint8Array): void {
     link.send(makeFrame({ ...header, src: this.id, auth: this.id, replyTo: 0 }, payload));
   }
@@ -319,7 +337,19 @@ function cancelled(): HoldfastError {
   return new HoldfastError("cancelled", "the call was cancelled");
 }
 
-/** Makes an error of `{kind, description}` as it came from a peer. */
-export function fromWire(wire: JsonObject): HoldfastError {
-  return new HoldfastError(String(wire.kind) as ErrorKind, String(wire.description));
+/** Makes an error of `{kind, description}` as it came from a peer, whatever that is. */
+function fromWire({ kind, description }: JsonObject): HoldfastError {
+  if (typeof kind !== "string" || typeof description !== "string") {
+    return new HoldfastError("protocol", "the peer failed and did not say how");
+  }
+  return new HoldfastError(kind as ErrorKind, description);
+}
+
+/** Never throws: whoever waits must be told. */
+function deadReason(payload: Uint8Array): HoldfastError {
+  try {
+    return fromWire(decodeJson(payload));
+  } catch (error) {
+    return error as HoldfastError;
+  }
 }

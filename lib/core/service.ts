@@ -3,7 +3,6 @@ import { CALL_SERVICE, FIRST_DYNAMIC_HANDLE } from "./constants.ts";
 import { HoldfastError, toHoldfastError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { decodeJson, type Json, type JsonObject } from "./json.ts";
-import { LIMITS } from "./limits.ts";
 import type { Router } from "./router.ts";
 
 /** Who calls, and how long it still wants the answer. */
@@ -24,43 +23,32 @@ export type Service = Record<string, Method>;
 
 /** Serves `services` on `router` until the router's context ends. */
 export function serve(router: Router, services: Record<string, Service>): void {
-  const running = new Map<number, Map<number, AbortController>>();
-  router.onGone((id) => {
-    for (const controller of running.get(id)?.values() ?? []) controller.abort();
-    running.delete(id);
-  });
-
   router.setStandardHandler(CALL_SERVICE, (frame) => {
     const request = decodeJson(frame.payload);
-    if (typeof request.cancel === "number") {
-      running.get(frame.src)?.get(request.cancel)?.abort();
-      return;
-    }
     if (frame.replyTo >= FIRST_DYNAMIC_HANDLE) void answer(frame, request);
   });
 
-  async function answer(frame: Frame, request: JsonObject): Promise<void> {
-    const { src, replyTo } = frame;
-    let calls = running.get(src);
-    if (!calls) running.set(src, calls = new Map());
+  async function answer({ src, auth, replyTo }: Frame, request: JsonObject): Promise<void> {
     const controller = new AbortController();
     let reply: JsonObject;
     try {
       const method = find(services, request);
-      if (method.policy === "parents" && !router.hasParentAuthority(frame.auth)) {
+      if (method.policy === "parents" && !router.hasParentAuthority(auth)) {
         throw new HoldfastError("refused", `${name(request)} is not for context ${src}`);
       }
-      if (calls.size >= LIMITS.openPerPeer) {
-        throw new HoldfastError("limit", `Cannot call ${name(request)}: ${calls.size} calls are open`);
+      // The call's own handle, mirrored, is where the caller cancels it and where its end is told.
+      const abort = (): void => controller.abort();
+      router.addMirror(src, replyTo, { from: src, onFrame() {}, onDead: abort });
+      try {
+        const args = (request.args ?? {}) as JsonObject;
+        const call = { src, router, signal: controller.signal };
+        reply = { ok: await method.handle(args, call) ?? null };
+      } finally {
+        if (!controller.signal.aborted) router.removeMirror(src, replyTo);
       }
-      calls.set(replyTo, controller);
-      const args = (request.args ?? {}) as JsonObject;
-      reply = { ok: await method.handle(args, { src, router, signal: controller.signal }) ?? null };
     } catch (error) {
       reply = { error: { ...toHoldfastError(error).toWire() } };
     }
-    if (calls.get(replyTo) === controller) calls.delete(replyTo);
-    if (calls.size === 0) running.delete(src);
     if (!controller.signal.aborted) router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, reply);
   }
 }

@@ -66,8 +66,8 @@ export class SendStream implements ByteSink {
     const { id, end } = attach({
       onFrame: (frame) => {
         const { credit } = decodeJson(frame.payload);
-        if (typeof credit !== "number" || !(credit > 0)) return;
-        this.#credit = Math.min(this.#credit + credit, LIMITS.maxWindow);
+        if (!Number.isInteger(credit) || (credit as number) < 1) return;
+        this.#credit = Math.min(this.#credit + (credit as number), LIMITS.maxWindow);
         this.#wake?.();
       },
       onDead: (error) => this.#finish(error),
@@ -86,7 +86,9 @@ export class SendStream implements ByteSink {
 
   async write(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
-      while (this.#credit === 0 && !this.#error && !this.#closed) {
+      while (this.#credit === 0 && !this.#closed) {
+        const { router, peer, handle } = this.#end;
+        router.send({ dst: peer, handle, replyTo: 0 });
         await new Promise<void>((resolve) => this.#wake = resolve);
         this.#wake = null;
       }
@@ -144,6 +146,8 @@ export class ReceiveStream implements ByteSource {
   #granted: number = LIMITS.window;
   /** Bytes read since the last grant. */
   #consumed = 0;
+  /** The sender has run out of credit since the last grant. */
+  #starved = false;
   #finished = false;
   #error: HoldfastError | null = null;
   #wake: (() => void) | null = null;
@@ -193,7 +197,10 @@ export class ReceiveStream implements ByteSource {
   }
 
   #take(frame: Frame): void {
-    if (frame.replyTo !== IS_DATA) return;
+    if (frame.replyTo !== IS_DATA) {
+      this.#starved = true;
+      return;
+    }
     const { length } = frame.payload;
     if (length === 0) return this.#finish(null);
     if (length > this.#granted) {
@@ -208,13 +215,13 @@ export class ReceiveStream implements ByteSource {
   }
 
   #grant(): void {
-    // All that was granted has come and all that came is read: the window is what holds the sender back.
-    const starved = this.#chunks.length === 0 && this.#granted < this.#window / 4;
-    if (starved && this.#window < LIMITS.maxWindow) {
+    if (this.#consumed < this.#window / 4) return;
+    // All that came is read: the window is what holds the sender back.
+    if (this.#starved && this.#chunks.length === 0 && this.#window < LIMITS.maxWindow) {
       this.#consumed += this.#window;
       this.#window *= 2;
     }
-    if (this.#consumed < this.#window / 4) return;
+    this.#starved = false;
     const { router, peer, handle } = this.#end;
     this.#granted += this.#consumed;
     router.sendJson({ dst: peer, handle, replyTo: 0 }, { credit: this.#consumed });

@@ -2,6 +2,7 @@
  * The daemon: the root of the tree. It listens on the user's socket, lets authenticated clients in as leaf
  * contexts that act with its own authority, and routes between them and the connections it holds.
  */
+import { SENT_ENVIRONMENT } from "../client/session.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { encodeGreeting, type Greeting, readGreeting } from "../core/greeting.ts";
 import type { Transport } from "../core/host.ts";
@@ -34,7 +35,8 @@ export class Daemon {
   readonly #options: DaemonOptions;
   readonly #router: Router;
   readonly #cache: ConnectionCache;
-  readonly #clients: Map<number, Link> = new Map();
+  /** By context id, with the way to end each. */
+  readonly #clients: Map<number, () => void> = new Map();
   readonly #startedAt = performance.now();
   #nextId = 1;
   #retired = false;
@@ -64,9 +66,9 @@ export class Daemon {
     try {
       const first = await transport.read();
       if (first === null) return;
+      // A length below 2^56: no greeting begins so.
       if (first[0] === 0) {
-        clearTimeout(timer);
-        return;
+        return await this.#serveFrames(withFirst(transport, first), () => clearTimeout(timer));
       }
       const { greeting, rest } = await readGreeting(withFirst(transport, first));
       clearTimeout(timer);
@@ -91,7 +93,7 @@ export class Daemon {
   /** Ends every connection; what waits fails with `why`. */
   stop(why: string): void {
     this.#cache.close(new HoldfastError("disconnected", `the daemon was stopped: ${why}`));
-    for (const link of this.#clients.values()) link.close(null);
+    for (const end of this.#clients.values()) end();
     this.#finish();
   }
 
@@ -109,7 +111,7 @@ export class Daemon {
     const id = this.#nextId++;
     const link = new Link(id, transport, { privileged: true });
     this.#router.addRoute(id, link);
-    this.#clients.set(id, link);
+    this.#clients.set(id, () => link.close(null));
     clearTimeout(this.#idleTimer);
     await transport.write(
       encodeGreeting({ id, parents: [this.#router.id], version: VERSION, pid: Deno.pid }),
@@ -118,6 +120,39 @@ export class Daemon {
       onFrame: (frame) => this.#router.receive(frame, link),
       onClose: () => this.#forget(id, link),
     }, rest);
+  }
+
+  /** Length frames: for these clients the daemon is its own client. There is nobody who could be asked. */
+  async #serveFrames(transport: Transport, onWelcome: () => void): Promise<void> {
+    const id = this.#nextId++;
+    const { serveLengthFrames } = await import("./length_frames.ts");
+    const env: Record<string, string> = {};
+    for (const name of SENT_ENVIRONMENT) {
+      const value = Deno.env.get(name);
+      if (value !== undefined) env[name] = value;
+    }
+    try {
+      await serveLengthFrames(transport, {
+        authenticate: (cookie) => {
+          if (!equal(cookie, this.#options.cookie)) return false;
+          onWelcome();
+          this.#clients.set(id, () => transport.close());
+          clearTimeout(this.#idleTimer);
+          return true;
+        },
+        connect: async () => ({
+          router: this.#router,
+          open: ({ signal = new AbortController().signal, ...request }) =>
+            this.#cache.open(
+              { ...request, env, cwd: "/" },
+              { client: id, ask: async () => null, signal },
+            ),
+          [Symbol.asyncDispose]: async () => this.#cache.release(id),
+        }),
+      });
+    } finally {
+      if (this.#clients.delete(id)) this.#considerIdle();
+    }
   }
 
   #forget(id: number, link: Link): void {
@@ -216,6 +251,8 @@ function withFirst(transport: Transport, first: Uint8Array): Transport {
 /** Compares in a time that does not depend on where they differ. */
 function equal(a: string, b: string): boolean {
   let difference = a.length ^ b.length;
-  for (let i = 0; i < b.length; i++) difference |= a.charCodeAt(i % (a.length || 1)) ^ b.charCodeAt(i);
+  for (let i = 0; i < b.length; i++) {
+    difference |= a.charCodeAt(i % (a.length || 1)) ^ b.charCodeAt(i);
+  }
   return difference === 0;
 }

@@ -83,7 +83,7 @@ export async function bootstrap(
         },
       }, read.rest);
     });
-    return { link, runtime: String(read.greeting.body.runtime), closed };
+    return { link, runtime: printable(`${read.greeting.body.runtime}`).slice(0, 16), closed };
   } catch (error) {
     transport.close();
     child.kill("SIGKILL");

@@ -22,7 +22,7 @@ const MAX_COMMAND = LIMITS.framePayload - 64 * 1024;
  * Reads one action; blanks before it are skipped. Nothing of the line is quoted in the error, because a line
  * that is no action may be anything, a secret too.
  *
- * @throws {HoldfastError} `usage`, saying what is wrong and what to write instead
+ * @throws {HoldfastError} `usage`, saying only what is wrong: the caller adds where the text stands
  */
 export function parseAction(line: string): Action {
   const match = /^\s*(EXEC|PUT|FETCH):(?: ([^]*))?$/.exec(line);
@@ -86,5 +86,5 @@ export function splitWords(text: string): string[] {
 }
 
 function unreadable(why: string): HoldfastError {
-  return new HoldfastError("usage", `Cannot read action: ${why}`);
+  return new HoldfastError("usage", why);
 }

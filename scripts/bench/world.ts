@@ -46,6 +46,7 @@ export class World implements AsyncDisposable {
   readonly #workspace: Workspace;
   readonly #stack: AsyncDisposableStack;
   #places = 0;
+  #end: Promise<void> | null = null;
 
   private constructor(facts: Facts, stack: AsyncDisposableStack) {
     this.processes = facts.processes;
@@ -138,9 +139,9 @@ export class World implements AsyncDisposable {
     this.#stack.defer(action);
   }
 
-  /** Ends everything, in the reverse order. Idempotent. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stack.disposeAsync();
+  /** Ends everything, in the reverse order. Idempotent: all callers wait for the same end. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#end ??= this.#stack.disposeAsync();
   }
 }
 
