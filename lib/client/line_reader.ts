@@ -7,6 +7,8 @@ import type { ByteSource } from "../core/host.ts";
 
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
+/** Space, tab, newline, return. */
+const BLANKS = [0x20, 0x09, NEWLINE, RETURN];
 
 /**
  * - A last line without newline counts; CR before the newline does not belong to the line.
@@ -25,6 +27,19 @@ export class LineReader {
   constructor(source: ByteSource, { limit }: { limit: number }) {
     this.#source = source;
     this.#limit = limit;
+  }
+
+  /** Passes over blanks and empty lines; the byte after them, which stays, or null at the end of the source. */
+  async peek(): Promise<number | null> {
+    for (;;) {
+      this.#rest ??= await this.#source.read();
+      if (this.#rest === null) return null;
+      const start = this.#rest.findIndex((byte) => !BLANKS.includes(byte));
+      const blanks = start < 0 ? this.#rest : this.#rest.subarray(0, start);
+      for (const byte of blanks) if (byte === NEWLINE) this.count++;
+      this.#rest = start < 0 ? null : this.#rest.subarray(start);
+      if (this.#rest !== null) return this.#rest[0];
+    }
   }
 
   /**

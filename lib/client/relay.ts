@@ -35,6 +35,7 @@ export interface RelayOptions {
 
 /** Bytes of one line. */
 const MAX_LINE = 1024 * 1024;
+const OPENING_BRACE = 0x7b;
 
 /**
  * Carries out all actions and resolves with the last status.
@@ -45,7 +46,7 @@ const MAX_LINE = 1024 * 1024;
 export async function relay(options: RelayOptions): Promise<number> {
   const { keepGoing, json, signal } = options;
   const lines = new LineReader(options.input, { limit: MAX_LINE });
-  const { destination, first } = await begin(lines, options);
+  const destination = await begin(lines, options);
   await using runner = new ActionRunner(destination, {
     connect: () => connectDaemon(),
     collect: json,
@@ -53,10 +54,10 @@ export async function relay(options: RelayOptions): Promise<number> {
     signal,
   });
   let status = 0;
-  for (let line: string | null = first; status === 0 || keepGoing; line = null) {
+  while (status === 0 || keepGoing) {
     let result: Result;
     try {
-      line ??= await lines.next();
+      const line = await lines.next();
       if (line === null) break;
       if (line.trim() === "") continue;
       result = await runner.run(parseAction(line));
@@ -77,18 +78,15 @@ function unreadable(line: number, { message }: HoldfastError): HoldfastError {
   return new HoldfastError("usage", `Cannot carry out line ${line}: ${message}`);
 }
 
-/** Reads up to the first line that belongs to the actions. */
+/** Reads the init block if there is one; what follows belongs to the actions. */
 async function begin(
   lines: LineReader,
   { target, ssh }: RelayOptions,
-): Promise<{ destination: Destination; first: string | null }> {
-  let line = await nextOfInit(lines);
-  while (line?.trim() === "") line = await nextOfInit(lines);
-  if (line === null || !line.trimStart().startsWith("{")) {
-    if (target !== undefined) {
-      return { destination: readDestination({}, { target, ssh }), first: line };
-    }
-    const found = line === null ? "it is empty" : "it does not begin with {";
+): Promise<Destination> {
+  const byte = await lines.peek();
+  if (byte !== OPENING_BRACE) {
+    if (target !== undefined) return readDestination({}, { target, ssh });
+    const found = byte === null ? "it is empty" : "it does not begin with {";
     throw new HoldfastError(
       "usage",
       `Cannot read init block from standard input: ${found}; send one, or name a TARGET`,
@@ -96,7 +94,9 @@ async function begin(
   }
   const block: string[] = [];
   let size = 0;
-  for (; line?.trim() !== END_OF_INIT; line = await nextOfInit(lines)) {
+  for (;;) {
+    const line = await nextOfInit(lines);
+    if (line?.trim() === END_OF_INIT) break;
     if (line === null) {
       throw new HoldfastError(
         "usage",
@@ -110,7 +110,7 @@ async function begin(
   const onIgnored = (names: string[]) =>
     complain(`ignored in the init block: ${names.slice(0, 50).join(", ")}`);
   const fields = parseInitBlock(block.join("\n"));
-  return { destination: readDestination(fields, { target, ssh, onIgnored }), first: null };
+  return readDestination(fields, { target, ssh, onIgnored });
 }
 
 async function nextOfInit(lines: LineReader): Promise<string | null> {

@@ -22,13 +22,16 @@ export function contextServices(host: Host): {
   close(): Promise<void>;
 } {
   const processes = new ProcessService(host);
+  const files = new FileService(host);
   return {
     services: {
       process: processes.service,
-      file: new FileService(host).service,
+      file: files.service,
       context: { ping: { policy: "parents", handle: () => null } },
     },
-    close: () => processes.close(),
+    async close() {
+      await Promise.all([processes.close(), files.close()]);
+    },
   };
 }
 

@@ -4,7 +4,6 @@
  */
 
 import { lookup } from "node:dns/promises";
-import { Buffer } from "node:buffer";
 import { isIP, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { HoldfastError } from "../core/errors.ts";
@@ -47,18 +46,18 @@ export async function addressesOf(settings: SshSettings): Promise<string[]> {
  * calls were more than half of the daemon's work in a transfer.
  */
 function joinWrites(socket: Socket): void {
-  const write = socket.write.bind(socket);
-  let pieces: Uint8Array[] = [];
-  socket.write = (piece: Uint8Array | string): boolean => {
-    pieces.push(typeof piece === "string" ? Buffer.from(piece) : piece);
-    if (pieces.length === 1) {
+  const write = socket.write;
+  let joining = false;
+  socket.write = function (...args: unknown[]): boolean {
+    if (!joining) {
+      joining = true;
+      socket.cork();
       queueMicrotask(() => {
-        const joined = Buffer.concat(pieces);
-        pieces = [];
-        if (!socket.destroyed) write(joined);
+        joining = false;
+        socket.uncork();
       });
     }
-    return !socket.writableNeedDrain;
+    return Reflect.apply(write, socket, args);
   };
 }
 

@@ -432,11 +432,11 @@ test("link loss: the parent's ends what waits for anyone above or beyond", async
   assertEquals(dead(child), []);
 });
 
-test("link loss: a thousand contexts come and go and leave nothing", async () => {
+test("link loss: a hundred contexts come and go and leave nothing", async () => {
   await using tree = star();
   const { router } = tree;
   const client = tree.child(9, { privileged: true });
-  for (let id = 10; id < 1010; id++) {
+  for (let id = 10; id < 110; id++) {
     const child = tree.child(id);
     client.send({ dst: id, handle: 1234 });
     child.send({ dst: 9, handle: 1234 });
@@ -586,7 +586,7 @@ test("flood: a child cannot make a client that stands still cost more than the l
   await turn();
   down.close();
   const payload = new Uint8Array(LIMITS.framePayload);
-  for (let i = 0; i < 200; i++) child.send({ dst: 9, handle: 2000 + i, replyTo: IS_DATA }, payload);
+  for (let i = 0; i < 100; i++) child.send({ dst: 9, handle: 2000 + i, replyTo: IS_DATA }, payload);
   for (let i = 0; i < 40; i++) child.send({ dst: 9, handle: 2000, replyTo: 0 }, payload);
   await turn();
   const slack = 4 * payload.length;
@@ -619,7 +619,7 @@ test("flood: dead replies that a child does not read are bounded", async () => {
   await using tree = star();
   const child = tree.child(5, { transports });
   down.close();
-  for (let i = 0; i < 200_000; i++) child.send({ dst: 1000 + i, handle: 1, replyTo: 1001 });
+  for (let i = 0; i < 160_000; i++) child.send({ dst: 1000 + i, handle: 1, replyTo: 1001 });
   await turn();
   assert(child.link.queued < LIMITS.queuedControl + LIMITS.framePayload, `${child.link.queued}`);
 });
@@ -633,8 +633,10 @@ test("flood: a stream whose data was refused is ended at both ends", async () =>
   await turn();
   down.close();
   const payload = new Uint8Array(LIMITS.framePayload);
-  for (let i = 0; i < 20; i++) child.send({ dst: 9, handle: 2000, replyTo: IS_DATA }, payload);
-  await turn();
+  for (let i = 0; i < 20; i++) {
+    child.send({ dst: 9, handle: 2000, replyTo: IS_DATA }, payload);
+    await turn();
+  }
   down.open();
   await turn();
   assert(dead(client).some(([handle, kind]) => handle === 2000 && kind === "limit"));
