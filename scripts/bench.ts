@@ -12,19 +12,16 @@ import { execColdRows } from "./bench/exec_cold_rows.ts";
 import { execWarmRows } from "./bench/exec_warm_rows.ts";
 import { memoryRows } from "./bench/memory_rows.ts";
 import { formatTable, type Result, toJson } from "./bench/report.ts";
-import type { Row } from "./bench/row.ts";
+import type { Measured, Row, RowOptions } from "./bench/row.ts";
 import { transferRows } from "./bench/transfer_rows.ts";
 import { World } from "./bench/world.ts";
 
 const ROWS: Row[] = [...execWarmRows, ...execColdRows, ...transferRows, ...memoryRows];
 const UNITS: Record<string, number> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
-interface Options {
+interface Options extends RowOptions {
   json: boolean;
   rows: Row[];
-  quick: boolean;
-  size: number;
-  full: boolean;
 }
 
 function parse(args: string[]): Options {
@@ -63,23 +60,25 @@ async function main({ json, rows, ...options }: Options): Promise<number> {
   let failed = false;
   for (const row of rows) {
     if (!json) console.error(`bench: ${row.name} ...`);
-    // Each row in a world of its own: no connection, daemon or process of one weighs on the next.
-    current = World.create();
-    await using world = await current;
-    try {
-      const measured = await row.measure(world, options);
-      results.push({ row, ...measured });
-      failed ||= measured.failed;
-    } catch (error) {
-      const notes = [`failed: ${(error as Error).message}`];
-      results.push({ row, values: { holdfast: null }, notes });
-      failed = true;
-    }
+    const measured = await measure(row, options).catch((error): Measured => ({
+      values: { holdfast: null },
+      notes: [`failed: ${(error as Error).message}`],
+      failed: true,
+    }));
     // The signal's handler took the row's processes away and exits when everything is gone.
     if (ending) await new Promise(() => {});
+    results.push({ row, ...measured });
+    failed ||= measured.failed;
   }
   console.log(json ? JSON.stringify(results.map(toJson), null, 2) : formatTable(results));
   return failed ? 1 : 0;
+}
+
+/** In a world of its own: no connection, daemon or process of one row weighs on the next. */
+async function measure(row: Row, options: RowOptions): Promise<Measured> {
+  current = World.create();
+  const world = await current;
+  return await row.measure(world, options).finally(() => world[Symbol.asyncDispose]());
 }
 
 let current: Promise<World> | null = null;
@@ -90,11 +89,8 @@ if (import.meta.main) {
     Deno.addSignalListener(name, async () => {
       if (ending) return;
       ending = true;
-      try {
-        await (await current)?.[Symbol.asyncDispose]();
-      } catch (error) {
-        console.error(`bench: ${(error as Error).message}`);
-      }
+      const end = async () => await (await current)?.[Symbol.asyncDispose]();
+      await end().catch((error) => console.error(`bench: ${error.message}`));
       Deno.exit(128 + number);
     });
   }

@@ -272,7 +272,11 @@ export class Router {
       }
     }
     // Not by a dead reply: its `src` is whatever the refused message was addressed to.
-    if (out !== this.#parent && frame.replyTo !== IS_DEAD) out.introduced.add(frame.src);
+    if (out !== this.#parent && frame.replyTo !== IS_DEAD) {
+      out.introduced.add(frame.src);
+      // Who asks waits, perhaps for a first word that never comes: it is told, too, when that context goes away.
+      if (from && from !== this.#parent) from.introduced.add(frame.dst);
+    }
     if (out.send(frame, trusted)) return;
     this.#undeliverable(frame, "limit", "its link is over its limits");
     // A stream with a hole must not pass for a whole one that is late.

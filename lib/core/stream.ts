@@ -146,7 +146,7 @@ export class ReceiveStream implements ByteSource {
   #granted: number = LIMITS.window;
   /** Bytes read since the last grant. */
   #consumed = 0;
-  /** The sender has run out of credit since the last grant. */
+  /** The sender has run out of credit since the window last grew. */
   #starved = false;
   #finished = false;
   #error: HoldfastError | null = null;
@@ -220,8 +220,8 @@ export class ReceiveStream implements ByteSource {
     if (this.#starved && this.#chunks.length === 0 && this.#window < LIMITS.maxWindow) {
       this.#consumed += this.#window;
       this.#window *= 2;
+      this.#starved = false;
     }
-    this.#starved = false;
     const { router, peer, handle } = this.#end;
     this.#granted += this.#consumed;
     router.sendJson({ dst: peer, handle, replyTo: 0 }, { credit: this.#consumed });

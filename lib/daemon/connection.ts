@@ -147,7 +147,7 @@ export class Connection {
       context: this.#core ? this.#coreId : this.#direct?.id ?? null,
       clients: this.clients.size,
       age: Math.round((now - this.#madeAt) / 1000),
-      idle: Math.round((now - this.lastUsed) / 1000),
+      idle: this.clients.size > 0 ? 0 : Math.round((now - this.lastUsed) / 1000),
       received: traffic?.received ?? 0,
       sent: traffic?.sent ?? 0,
     };

@@ -18,6 +18,8 @@ export interface BootstrapOptions {
   core: CoreToSend;
   /** Milliseconds until the greeting must have come. Default 30 000. */
   deadline?: number;
+  /** Milliseconds that the core gets to end when its link has ended, before it is killed. Default 10 000. */
+  endGrace?: number;
   /** What the target wrote to stderr, as it comes. */
   onStderr?: (text: string) => void;
 }
@@ -78,7 +80,9 @@ export async function bootstrap(
         onClose: (error) => {
           const reason = error ?? new HoldfastError("disconnected", "the link was closed");
           router.removeLink(link, reason);
-          child.kill("SIGHUP");
+          // The core ends by itself, when it has ended its processes: a signal would leave those alone.
+          const timer = setTimeout(() => child.kill("SIGKILL"), options.endGrace ?? 10_000);
+          void child.exit.then(() => clearTimeout(timer));
           resolve(reason);
         },
       }, read.rest);

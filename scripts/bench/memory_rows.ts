@@ -89,7 +89,7 @@ export const memoryRows: Row[] = [
       const seconds = (performance.now() - start) / 1000;
       await world.processes.kill(child);
       await reader.cancel().catch(() => {});
-      const complete = full && received !== OUTPUT;
+      const isShort = full && received !== OUTPUT;
       await seat.stop();
       return {
         values: { holdfast: (most - before) / MB },
@@ -97,7 +97,7 @@ export const memoryRows: Row[] = [
           `read ${(received / MB).toFixed(0)} MB in ${seconds.toFixed(1)} s, ` +
           `daemon at ${(before / MB).toFixed(0)} MB before`,
         ],
-        failed: complete || received === 0,
+        failed: isShort || received === 0,
       };
     },
   },

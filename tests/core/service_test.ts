@@ -231,13 +231,10 @@ test("end: the parent's link aborts the calls of everyone beyond it, streams or 
   assertEquals(waits.calls.map(({ call }) => call.signal.aborted), [true]);
 });
 
-test("end: a client gone is told by DEL_ROUTE, and its calls below are aborted", async () => {
+test("end: a lost link rejects the call above and aborts it below", async () => {
   const waits = pending("parents");
   await using pair = contextPair({ services: { waits: waits.service } });
   const { parent } = pair;
-  // A client of the parent's, by hand.
-  await using tree = star({ id: 9 });
-  void tree;
   const call = parent.call(1, { service: "waits", method: "wait" }).catch(() => {});
   await turn();
   pair.cut();

@@ -1,0 +1,121 @@
+/** Signals and the end of a client, as the command on the host sees them; on every kind of target. */
+import { assertEquals } from "../support/assert.ts";
+import { type Account, createAccount } from "../support/accounts.ts";
+import { Workspace } from "../support/holdfast.ts";
+import { describeProcesses, waitUntilGone } from "../support/processes.ts";
+import { startSshd } from "../support/sshd.ts";
+import { test } from "../support/test.ts";
+
+const NUMBERS = { INT: 2, TERM: 15, HUP: 1, QUIT: 3, USR1: 10, USR2: 12 } as const;
+
+for (const runtime of ["deno", "node", "bun", "none"] as const) {
+  const needs = runtime === "node" || runtime === "bun" ? [runtime] : [];
+  const what = runtime === "none" ? "no runtime" : runtime;
+  test.needs("sshd", "namespaces", ...needs)(
+    `exec: signals and lost clients, on ${what}`,
+    async (t) => {
+      await using sshd = await startSshd();
+      await using account = await createAccount({ runtimes: runtime === "none" ? [] : [runtime] });
+      await using workspace = await Workspace.create();
+      await workspace.addHost("target", { user: account.name, port: sshd.port });
+      await workspace.trust(sshd);
+      await workspace.run("exec", ["target", "true"]);
+      await workspace.run("exec", ["target", "true"]);
+
+      /** Starts a command that says `ready` when it may be disturbed. */
+      const start = async (...args: string[]) => {
+        const process = await workspace.spawn("exec", args);
+        const reader = process.stdout.getReader();
+        let said = "";
+        while (!said.includes("ready\n")) {
+          const { value, done } = await reader.read();
+          if (done) throw new Error(`not ready: ${await new Response(process.stderr).text()}`);
+          said += new TextDecoder().decode(value);
+        }
+        return {
+          process,
+          async end() {
+            const stdin = process.stdin.close().catch(() => {});
+            let rest = "";
+            for (let part = await reader.read(); !part.done; part = await reader.read()) {
+              rest += new TextDecoder().decode(part.value);
+            }
+            const [{ code }, stderr] = await Promise.all([
+              process.status,
+              new Response(process.stderr).text(),
+              stdin,
+            ]);
+            return { code, rest, stderr };
+          },
+        };
+      };
+
+      for (const [name, number] of Object.entries(NUMBERS)) {
+        await t.step(`SIG${name} reaches the command`, async () => {
+          const { process, end } = await start("target", "echo ready; exec sleep 1000");
+          process.kill(`SIG${name}` as Deno.Signal);
+          assertEquals(await end(), { code: 128 + number, rest: "", stderr: "" });
+          await assertGone(account);
+        });
+      }
+
+      await t.step("a command may handle it", async () => {
+        const trap = "trap 'echo caught; kill $!; exit 9' USR1; sleep 1000 & echo ready; wait";
+        const { process, end } = await start("target", trap);
+        process.kill("SIGUSR1");
+        assertEquals(await end(), { code: 9, rest: "caught\n", stderr: "" });
+        await assertGone(account);
+      });
+
+      await t.step("a client killed with -9: the process group gets HUP", async () => {
+        const trap = "trap 'echo hup > ~/marker; exit' HUP; sleep 1000 & echo ready; wait";
+        const { process, end } = await start("target", trap);
+        process.kill("SIGKILL");
+        await end();
+        await assertGone(account);
+        assertEquals(await Deno.readTextFile(`${account.home}/marker`), "hup\n");
+      });
+
+      await t.step("then TERM", async () => {
+        const { process, end } = await start("target", "trap '' HUP; echo ready; exec sleep 1000");
+        process.kill("SIGKILL");
+        await end();
+        await assertGone(account);
+      });
+
+      if (runtime === "deno") {
+        await t.step("then KILL", async () => {
+          const { process, end } = await start(
+            "target",
+            "trap '' HUP TERM; echo ready; exec sleep 1000",
+          );
+          process.kill("SIGKILL");
+          await end();
+          await assertGone(account);
+        });
+      }
+
+      await t.step("--leave keeps it", async () => {
+        await workspace.run("exec", ["target", "mkfifo go gone"]);
+        const { process, end } = await start(
+          "--leave",
+          "target",
+          "echo ready; read x < go; echo $x > gone",
+        );
+        process.kill("SIGKILL");
+        await end();
+        await Deno.writeTextFile(`${account.home}/go`, "still here\n");
+        assertEquals(await Deno.readTextFile(`${account.home}/gone`), "still here\n");
+      });
+    },
+  );
+}
+
+/** Fails while a command of the test still runs; the steps all use `sleep`. */
+async function assertGone(account: Account): Promise<void> {
+  const left = await waitUntilGone(
+    () => account.processes().filter(({ command }) => command.includes("sleep 1000")),
+    { deadline: 8000 },
+  );
+  assertEquals(describeProcesses(left), "");
+}
