@@ -49,7 +49,9 @@ export function serve(router: Router, services: Record<string, Service>): void {
     } catch (error) {
       reply = { error: { ...toHoldfastError(error).toWire() } };
     }
-    if (!controller.signal.aborted) router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, reply);
+    if (!controller.signal.aborted) {
+      router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, reply);
+    }
   }
 }
 

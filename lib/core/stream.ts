@@ -204,7 +204,10 @@ export class ReceiveStream implements ByteSource {
     const { length } = frame.payload;
     if (length === 0) return this.#finish(null);
     if (length > this.#granted) {
-      const error = new HoldfastError("limit", "Cannot receive stream: its sender overran its credit");
+      const error = new HoldfastError(
+        "limit",
+        "Cannot receive stream: its sender overran its credit",
+      );
       this.cancel(error);
       this.#error = error;
       return;

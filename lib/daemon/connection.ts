@@ -186,11 +186,11 @@ export class Connection {
     }
   }
 
-  async #startCore({ host }: Endpoint): Promise<void> {
+  async #startCore(endpoint: Endpoint): Promise<void> {
     const { router, allocateId, log } = this.#options;
     try {
       const core = await coreSource();
-      const child = await host.spawn({ command: firstStage(core.compressed.length) });
+      const child = await endpoint.startCore(firstStage(core.compressed.length));
       const id = allocateId();
       const started = await bootstrap(router, child, {
         id,

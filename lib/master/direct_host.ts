@@ -1,9 +1,10 @@
 /** The host interface over one SSH connection: processes over session channels, files over SFTP. */
 import { HoldfastError } from "../core/errors.ts";
-import type { Child, Host, SpawnOptions } from "../core/host.ts";
+import type { Host, SpawnOptions } from "../core/host.ts";
 import { quoteWords } from "./quote.ts";
 import type { SshConnection } from "./ssh_connection.ts";
 import { type SftpFiles, sftpFiles } from "./sftp_files.ts";
+import { trackChild } from "./tracked_child.ts";
 
 /** Makes the host of `connection`. Sessions over the server's MaxSessions wait for their turn. */
 export function directHost(connection: SshConnection): Host {
@@ -26,11 +27,11 @@ export function directHost(connection: SshConnection): Host {
     home: () => "",
     async spawn(options) {
       const { terminal } = options;
-      const child = await sessions.take(() =>
-        connection.exec(commandLine(options), { terminal, env: options.env })
-      );
+      const token = crypto.randomUUID();
+      const line = commandLine(options, terminal ? null : token);
+      const child = await sessions.take(() => connection.exec(line, { terminal }));
       void child.exit.catch(() => {}).then(() => sessions.release());
-      return child as Child;
+      return terminal ? child : trackChild(child, { token, connection });
     },
     stat: async (path) => (await sftp()).stat(path),
     lstat: async (path) => (await sftp()).lstat(path),
@@ -47,15 +48,18 @@ export function directHost(connection: SshConnection): Host {
   };
 }
 
-/** What sshd is told to run: it gives the line to the login shell, and knows no working directory or words. */
-function commandLine({ command, cwd, env }: SpawnOptions): string {
-  const line = typeof command === "string" ? command : quoteWords(command);
-  if (cwd === undefined && Object.keys(env ?? {}).length === 0) return line;
-  // Through sh, because the login shell may be any; the user's line still runs in the login shell.
+/**
+ * What sshd is told to run: it gives the line to the login shell, and knows no working directory or words. With a
+ * token the process id is told first, because sshd signals no process of root's. SHLVL keeps bash from reading its
+ * .bashrc a second time.
+ */
+function commandLine({ command, cwd, env }: SpawnOptions, token: string | null): string {
   const variables = Object.entries(env ?? {}).map(([name, value]) => `${name}=${value}`);
-  const script = 'cd "$1" || exit 255; shift; exec env -- "$@"';
+  if (token === null && typeof command === "string" && !cwd && variables.length === 0) return command;
+  const announce = token === null ? "" : `echo ${token} $$;`;
+  const script = `${announce}cd "$1"||exit 255;shift;SHLVL=1 exec env -- "$@"`;
   const words = typeof command === "string" ? ["sh", "-c", 'exec "$SHELL" -c "$0"', command] : command;
-  return quoteWords(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words]);
+  return `exec ${quoteWords(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words])}`;
 }
 
 /** Lets sessions wait when the server refuses more. */

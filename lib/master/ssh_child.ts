@@ -48,9 +48,11 @@ export class SshChild implements Child {
     this.#lose(error);
   }
 
+  /** HUP and KILL close the channel too: sshd then hangs up a terminal, and nothing waits for the command. */
   kill(signal: string): void {
     try {
       this.#channel.signal(signal.replace(/^SIG/, ""));
+      if (signal === "SIGKILL" || signal === "SIGHUP") this.#channel.close();
     } catch { /* an unknown name or a closed channel: nothing to do */ }
   }
 

@@ -15,6 +15,7 @@ export async function sshEndpoint(
   return {
     description,
     host: directHost(connection),
+    startCore: (line) => connection.exec(line),
     closed: connection.closed.then((reason) =>
       reason ?? new HoldfastError("disconnected", `${description}: the connection was closed`)
     ),

@@ -1,12 +1,14 @@
 /** What a connection method yields: a machine, or a place on it, where processes can be started. */
 import type { HoldfastError } from "../core/errors.ts";
-import type { Host } from "../core/host.ts";
+import type { Child, Host } from "../core/host.ts";
 
 /** A host that has been reached. The core is started on it by spawning a first stage. */
 export interface Endpoint {
   /** Who one is there, for people: `ann@web1:22`. */
   description: string;
   host: Host;
+  /** Runs a first stage, a line for a shell; the child's streams become the link to the core. */
+  startCore(line: string): Promise<Child>;
   /** Resolves when it is lost or closed, with the reason; never rejects. */
   closed: Promise<HoldfastError>;
   /** Idempotent. */

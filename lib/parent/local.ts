@@ -9,5 +9,11 @@ export function localEndpoint(): Endpoint {
   const closed = new Promise<HoldfastError>((resolve) => {
     close = () => resolve(new HoldfastError("disconnected", "local: the connection was closed"));
   });
-  return { description: "local", host: withTerminals(denoHost), closed, close };
+  return {
+    description: "local",
+    host: withTerminals(denoHost),
+    startCore: (line) => denoHost.spawn({ command: line }),
+    closed,
+    close,
+  };
 }

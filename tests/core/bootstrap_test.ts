@@ -95,55 +95,73 @@ function tree(dir: string): string[] {
 }
 
 for (const runtime of RUNTIMES) {
-  test.needs("linux", runtime)(`bootstrap (${runtime}): starts the core and writes nothing to disk`, async () => {
-    await using at = await target(runtime);
-    const before = tree(at.home.path);
-    const started = await at.start();
-    assertEquals(started.runtime, runtime);
-    assertEquals(await output(started.router, "echo $HOME"), `${at.home.path}\n`);
-    started.link.close(null);
-    await started.child.exit;
-    assertEquals(tree(at.home.path), before);
-  });
+  test.needs("linux", runtime)(
+    `bootstrap (${runtime}): starts the core and writes nothing to disk`,
+    async () => {
+      await using at = await target(runtime);
+      const before = tree(at.home.path);
+      const started = await at.start();
+      assertEquals(started.runtime, runtime);
+      assertEquals(await output(started.router, "echo $HOME"), `${at.home.path}\n`);
+      started.link.close(null);
+      await started.child.exit;
+      assertEquals(tree(at.home.path), before);
+    },
+  );
 
-  test.needs("linux", runtime, "strace")(`bootstrap (${runtime}): opens no file of the disk for writing`, async () => {
-    await using at = await target(runtime);
-    await using trace = await tempDir();
-    const log = trace.join("log");
-    const calls = "trace=open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat";
-    const { router, link, child } = await at.start({ wrapper: ["strace", "-f", "-o", log, "-e", calls] });
-    await router.call(1, { service: "context", method: "ping" });
-    link.close(null);
-    await child.exit;
-    const writes = (await Deno.readTextFile(log)).split("\n").filter((line) =>
-      /O_WRONLY|O_RDWR|O_CREAT|\b(creat|mkdir|mkdirat|rename\w*|unlink\w*)\(/.test(line) &&
-      !/"\/(dev|proc)\//.test(line) && !/= -1 E/.test(line)
-    );
-    assertEquals(writes, []);
-  });
+  test.needs("linux", runtime, "strace")(
+    `bootstrap (${runtime}): opens no file of the disk for writing`,
+    async () => {
+      await using at = await target(runtime);
+      await using trace = await tempDir();
+      const log = trace.join("log");
+      const calls =
+        "trace=open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat";
+      const { router, link, child } = await at.start({
+        wrapper: ["strace", "-f", "-o", log, "-e", calls],
+      });
+      await router.call(1, { service: "context", method: "ping" });
+      link.close(null);
+      await child.exit;
+      const writes = (await Deno.readTextFile(log)).split("\n").filter((line) =>
+        /O_WRONLY|O_RDWR|O_CREAT|\b(creat|mkdir|mkdirat|rename\w*|unlink\w*)\(/.test(line) &&
+        !/"\/(dev|proc)\//.test(line) && !/= -1 E/.test(line)
+      );
+      assertEquals(writes, []);
+    },
+  );
 
-  test.needs("linux", runtime)(`bootstrap (${runtime}): noise before the handshake does no harm`, async () => {
-    await using at = await target(runtime);
-    const noise = "printf 'Last login: never\\r\\n\\377\\000HOLD\\377\\033[2J'; echo oops >&2;";
-    const { router } = await at.start({ before: noise });
-    assertEquals(await output(router, ["echo", "fine"]), "fine\n");
-  });
+  test.needs("linux", runtime)(
+    `bootstrap (${runtime}): noise before the handshake does no harm`,
+    async () => {
+      await using at = await target(runtime);
+      const noise = "printf 'Last login: never\\r\\n\\377\\000HOLD\\377\\033[2J'; echo oops >&2;";
+      const { router } = await at.start({ before: noise });
+      assertEquals(await output(router, ["echo", "fine"]), "fine\n");
+    },
+  );
 
-  test.needs("linux", runtime)(`bootstrap (${runtime}): leaves nothing of itself in the commands' environment`, async () => {
-    await using at = await target(runtime);
-    const { router } = await at.start();
-    const names = (text: string) =>
-      text.trim().split("\n").map((line) => line.split("=")[0]).filter((name) =>
-        !["_", "PWD", "OLDPWD", "SHLVL"].includes(name)
-      ).sort();
-    assertEquals(names(await output(router, "env")), ["HOME", "PATH", "SHELL"]);
-  });
+  test.needs("linux", runtime)(
+    `bootstrap (${runtime}): leaves nothing of itself in the commands' environment`,
+    async () => {
+      await using at = await target(runtime);
+      const { router } = await at.start();
+      const names = (text: string) =>
+        text.trim().split("\n").map((line) => line.split("=")[0]).filter((name) =>
+          !["_", "PWD", "OLDPWD", "SHLVL"].includes(name)
+        ).sort();
+      assertEquals(names(await output(router, "env")), ["HOME", "PATH", "SHELL"]);
+    },
+  );
 
-  test.needs("linux", runtime)(`bootstrap (${runtime}): a DENO_DIR of the user's own stays in the environment`, async () => {
-    await using at = await target(runtime);
-    const { router } = await at.start({ env: { DENO_DIR: "/some/where else" } });
-    assertEquals(await output(router, 'echo "$DENO_DIR"'), "/some/where else\n");
-  });
+  test.needs("linux", runtime)(
+    `bootstrap (${runtime}): a DENO_DIR of the user's own stays in the environment`,
+    async () => {
+      await using at = await target(runtime);
+      const { router } = await at.start({ env: { DENO_DIR: "/some/where else" } });
+      assertEquals(await output(router, 'echo "$DENO_DIR"'), "/some/where else\n");
+    },
+  );
 }
 
 const SHELLS: [string, string[]][] = [
@@ -194,12 +212,15 @@ async function failure(options: StartOptions): Promise<HoldfastError> {
   return await assertRejects(() => at.start(options), HoldfastError);
 }
 
-test.needs("linux")("bootstrap: a target that exits at once is told with what it said", async () => {
-  const error = await failure({ command: "echo This account is not available.; exit 1" });
-  assertEquals(error.kind, "bootstrap");
-  assertStringIncludes(error.message, "This account is not available.");
-  assert(error.cause instanceof NoGreeting);
-});
+test.needs("linux")(
+  "bootstrap: a target that exits at once is told with what it said",
+  async () => {
+    const error = await failure({ command: "echo This account is not available.; exit 1" });
+    assertEquals(error.kind, "bootstrap");
+    assertStringIncludes(error.message, "This account is not available.");
+    assert(error.cause instanceof NoGreeting);
+  },
+);
 
 test.needs("linux")("bootstrap: what the target said is safe to show", async () => {
   const error = await failure({ command: "printf 'a\\033]0;title\\007b\\n'; exit 1" });
@@ -210,18 +231,24 @@ test.needs("linux")("bootstrap: a target that prints garbage without end is refu
   assertEquals((await failure({ command: "cat /dev/zero" })).kind, "bootstrap");
 });
 
-test.needs("linux")("bootstrap: a target that hangs fails at the deadline, and is ended", async () => {
-  const error = await failure({ command: "exec sleep 60", deadline: 1 });
-  assertEquals(error.kind, "timeout");
-});
+test.needs("linux")(
+  "bootstrap: a target that hangs fails at the deadline, and is ended",
+  async () => {
+    const error = await failure({ command: "exec sleep 60", deadline: 1 });
+    assertEquals(error.kind, "timeout");
+  },
+);
 
-test.needs("linux")("bootstrap: a target that sends a greeting and never reads fails at the deadline", async () => {
-  const greeting = "\\377\\000HOLD\\r\\n\\000\\001";
-  const hash = "\\000".repeat(32);
-  const command = `printf '${greeting}${hash}\\000\\000\\000\\002{}'; exec sleep 60`;
-  const error = await failure({ command, deadline: 500 });
-  assert(["timeout", "version"].includes(error.kind));
-});
+test.needs("linux")(
+  "bootstrap: a target that sends a greeting and never reads fails at the deadline",
+  async () => {
+    const greeting = "\\377\\000HOLD\\r\\n\\000\\001";
+    const hash = "\\000".repeat(32);
+    const command = `printf '${greeting}${hash}\\000\\000\\000\\002{}'; exec sleep 60`;
+    const error = await failure({ command, deadline: 500 });
+    assert(["timeout", "version"].includes(error.kind));
+  },
+);
 
 test.needs("linux")("bootstrap: another core than the one that was sent is refused", async () => {
   const greeting = "\\377\\000HOLD\\r\\n\\000\\001";
@@ -230,21 +257,29 @@ test.needs("linux")("bootstrap: another core than the one that was sent is refus
   assertEquals((await failure({ command })).kind, "version");
 });
 
-test.needs("linux")("bootstrap: a core of another protocol version is refused by name", async () => {
-  const greeting = "\\377\\000HOLD\\r\\n\\000\\002";
-  const hash = "\\001".repeat(32);
-  const command = `printf '${greeting}${hash}\\000\\000\\000\\002{}'; exec cat > /dev/null`;
-  const error = await failure({ command });
-  assertEquals(error.kind, "version");
-  assertStringIncludes(error.message, "is 2, ours 1");
-});
+test.needs("linux")(
+  "bootstrap: a core of another protocol version is refused by name",
+  async () => {
+    const greeting = "\\377\\000HOLD\\r\\n\\000\\002";
+    const hash = "\\001".repeat(32);
+    const command = `printf '${greeting}${hash}\\000\\000\\000\\002{}'; exec cat > /dev/null`;
+    const error = await failure({ command });
+    assertEquals(error.kind, "version");
+    assertStringIncludes(error.message, "is 2, ours 1");
+  },
+);
 
 test.needs("linux", "deno")("bootstrap: a runtime's name is shown safely", async () => {
   await using at = await target();
   const { hash } = await coreSource();
-  const escaped = hash.replace(/../g, (pair) => "\\" + parseInt(pair, 16).toString(8).padStart(3, "0"));
+  const escaped = hash.replace(
+    /../g,
+    (pair) => "\\" + parseInt(pair, 16).toString(8).padStart(3, "0"),
+  );
   const body = '{"runtime":"a\\\\u001b[2J"}';
-  const head = `\\377\\000HOLD\\r\\n\\000\\001${escaped}\\000\\000\\000\\${(24).toString(8).padStart(3, "0")}`;
+  const head = `\\377\\000HOLD\\r\\n\\000\\001${escaped}\\000\\000\\000\\${
+    (24).toString(8).padStart(3, "0")
+  }`;
   const { runtime } = await at.start({ command: `printf '${head}${body}'; exec cat > /dev/null` });
   assertEquals(runtime, "a\\x1b[2J");
 });

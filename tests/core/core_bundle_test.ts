@@ -36,7 +36,8 @@ test("core: its hash is that of the compressed bytes", async () => {
 test("core: is a script of its own that imports nothing", async () => {
   const { compressed } = await coreSource();
   const stream = new Blob([compressed as BufferSource]).stream();
-  const source = await new Response(stream.pipeThrough(new DecompressionStream("deflate-raw"))).text();
+  const source = await new Response(stream.pipeThrough(new DecompressionStream("deflate-raw")))
+    .text();
   assert(!/\b(import|export)\b[\s{*"'(]/.test(source), "no modules");
   new Function(source);
 });

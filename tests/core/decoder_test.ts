@@ -62,7 +62,10 @@ test("decoder: chunks of every fixed size give the same frames", () => {
 test("decoder: random splits of random frames give the same frames", () => {
   const random = seeded(4711);
   for (let round = 0; round < 50; round++) {
-    const frames = Array.from({ length: 20 }, (_, i) => frame(i, random() % 3 ? random() % 300 : 0));
+    const frames = Array.from(
+      { length: 20 },
+      (_, i) => frame(i, random() % 3 ? random() % 300 : 0),
+    );
     const bytes = joined(frames);
     const sizes = Array.from({ length: 200 }, () => 1 + random() % 90);
     assertEquals(decoded(bytes, sizes), { frames, pending: 0 });
@@ -77,7 +80,10 @@ test("decoder: the largest frame passes", () => {
 test("decoder: pending says whether the stream may end here", () => {
   const { bytes } = frame(1, 3);
   for (let at = 0; at <= bytes.length; at++) {
-    assertEquals(decoded(bytes.subarray(0, at), [5]).pending === 0, at === 0 || at === bytes.length);
+    assertEquals(
+      decoded(bytes.subarray(0, at), [5]).pending === 0,
+      at === 0 || at === bytes.length,
+    );
   }
 });
 

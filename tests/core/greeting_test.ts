@@ -57,7 +57,9 @@ test("greeting: is found behind noise in every split in two", async () => {
 });
 
 test("greeting: is found behind noise byte by byte, and takes not a byte too many", async () => {
-  const { greeting, rest } = await read(...[...concat(NOISE, GREETING)].map((b) => Uint8Array.of(b)));
+  const { greeting, rest } = await read(
+    ...[...concat(NOISE, GREETING)].map((b) => Uint8Array.of(b)),
+  );
   assertEquals([greeting.body, rest.length], [{ hello: "wörld" }, 0]);
 });
 
@@ -72,10 +74,16 @@ test("greeting: every beginning of the magic may stand before it", async () => {
 });
 
 test("greeting: one that ends early tells what came instead", async () => {
-  const error = await assertRejects(() => read(bytes("bash: no "), bytes("such thing\n")), NoGreeting);
+  const error = await assertRejects(
+    () => read(bytes("bash: no "), bytes("such thing\n")),
+    NoGreeting,
+  );
   assertEquals([error.kind, error.noise], ["bootstrap", "bash: no such thing"]);
   for (let at = 1; at < GREETING.length; at++) {
-    assertEquals((await assertRejects(() => read(GREETING.slice(0, at)), NoGreeting)).kind, "bootstrap");
+    assertEquals(
+      (await assertRejects(() => read(GREETING.slice(0, at)), NoGreeting)).kind,
+      "bootstrap",
+    );
   }
 });
 

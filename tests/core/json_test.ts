@@ -13,7 +13,7 @@ function kindOf(payload: Uint8Array): string {
 }
 
 test("json: what is encoded is decoded", () => {
-  const value: JsonObject = { a: [1, "ü\u0000\"\\", null, true], b: { c: {} }, d: -1.5e-7 };
+  const value: JsonObject = { a: [1, 'ü\u0000"\\', null, true], b: { c: {} }, d: -1.5e-7 };
   assertEquals(decodeJson(encodeJson(value)), value);
 });
 
@@ -22,7 +22,23 @@ test("json: undefined members are left out, and undefined itself is null", () =>
   assertEquals(encodeJson(undefined), bytes("null"));
 });
 
-for (const text of ["", " ", "null", "1", '"a"', "[]", "{", "}", "{}{}", "{'a':1}", "{\"a\":}", "NaN", "\0"]) {
+for (
+  const text of [
+    "",
+    " ",
+    "null",
+    "1",
+    '"a"',
+    "[]",
+    "{",
+    "}",
+    "{}{}",
+    "{'a':1}",
+    '{"a":}',
+    "NaN",
+    "\0",
+  ]
+) {
   test(`json: ${JSON.stringify(text)} is no object`, () => {
     assertEquals(kindOf(bytes(text)), "protocol");
   });
@@ -72,7 +88,13 @@ test("json: brackets behind a string's end count", () => {
 test("json: invalid UTF-8 becomes U+FFFD and hides no structure", () => {
   const payload = new Uint8Array([...bytes('{"a":"'), 0xc3, ...bytes('","b":1}')]);
   assertEquals(decodeJson(payload), { a: "\ufffd", b: 1 });
-  const deep = new Uint8Array([...bytes('{"a":"'), 0xf0, 0x9f, ...bytes('",'), ...bytes("[".repeat(40))]);
+  const deep = new Uint8Array([
+    ...bytes('{"a":"'),
+    0xf0,
+    0x9f,
+    ...bytes('",'),
+    ...bytes("[".repeat(40)),
+  ]);
   assertEquals(kindOf(deep), "limit");
 });
 
@@ -81,7 +103,9 @@ test("json: of duplicate keys the last one counts", () => {
 });
 
 test("json: __proto__ is a key like any other", () => {
-  const value = decodeJson(bytes('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}'));
+  const value = decodeJson(
+    bytes('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}'),
+  );
   assertEquals(Object.keys(value), ["__proto__", "constructor"]);
   assertEquals(Object.getPrototypeOf(value), Object.prototype);
   assertEquals((value as { polluted?: unknown }).polluted, undefined);

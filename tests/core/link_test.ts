@@ -110,7 +110,10 @@ test("link: streams of different contexts under one handle are different streams
   link.send(control(1));
   await turn();
   const of = (src: number, index: number) =>
-    makeFrame({ dst: 1, src, auth: index, handle: src + 1000, replyTo: IS_DATA }, new Uint8Array(LIMITS.chunk));
+    makeFrame(
+      { dst: 1, src, auth: index, handle: src + 1000, replyTo: IS_DATA },
+      new Uint8Array(LIMITS.chunk),
+    );
   for (let i = 0; i < 2; i++) link.send(of(5, i));
   for (let i = 0; i < 2; i++) link.send(of(6, i));
   out.open();

@@ -107,7 +107,10 @@ test("privilege: frames of a privileged link act with the router's authority", a
   await turn();
   assertEquals(child.frames.map(({ src, auth }) => [src, auth]), [[9, 0]]);
   // In the bytes too: that is what a forwarded frame is sent as.
-  assertEquals(new DataView(child.frames[0].bytes.buffer, child.frames[0].bytes.byteOffset).getUint32(10), 0);
+  assertEquals(
+    new DataView(child.frames[0].bytes.buffer, child.frames[0].bytes.byteOffset).getUint32(10),
+    0,
+  );
 });
 
 test("privilege: a client cannot claim another client's src", async () => {
@@ -219,7 +222,13 @@ test("dead reply: says that there is no such context, and comes as from it", asy
   child.send({ dst: 99, handle: 1234, replyTo: 1001 });
   await turn();
   const [{ dst, src, auth, handle, replyTo, payload }] = child.frames;
-  assertEquals({ dst, src, auth, handle, replyTo }, { dst: 5, src: 99, auth: 0, handle: 1001, replyTo: IS_DEAD });
+  assertEquals({ dst, src, auth, handle, replyTo }, {
+    dst: 5,
+    src: 99,
+    auth: 0,
+    handle: 1001,
+    replyTo: IS_DEAD,
+  });
   assertEquals(decodeJson(payload), {
     kind: "no_route",
     description: "Cannot deliver message: there is no context 99",
@@ -485,7 +494,11 @@ test("DEL_ROUTE: a client gone is told to the contexts that it spoke to, and to 
   spoken.frames.length = 0;
   client.leave();
   await turn();
-  assertEquals(spoken.frames.map(({ handle, src, auth }) => [handle, src, auth]), [[DEL_ROUTE, 0, 0]]);
+  assertEquals(spoken.frames.map(({ handle, src, auth }) => [handle, src, auth]), [[
+    DEL_ROUTE,
+    0,
+    0,
+  ]]);
   assertEquals(decodeJson(spoken.frames[0].payload), {
     ids: [9],
     kind: "disconnected",
@@ -589,7 +602,10 @@ test("flood: a child cannot make a client that stands still cost more than the l
   for (let i = 0; i < 40; i++) child.send({ dst: 9, handle: 2000, replyTo: 0 }, payload);
   await turn();
   const slack = 4 * payload.length;
-  assert(client.link.queued < LIMITS.queuedBulk + LIMITS.queuedControl + slack, `${client.link.queued}`);
+  assert(
+    client.link.queued < LIMITS.queuedBulk + LIMITS.queuedControl + slack,
+    `${client.link.queued}`,
+  );
   // What was refused is told to the sender.
   assert(dead(child).some(([, kind]) => kind === "limit"));
 });
@@ -605,7 +621,10 @@ test("flood: another's messages still have room", async () => {
   await turn();
   down.close();
   const payload = new Uint8Array(LIMITS.framePayload);
-  for (let i = 0; i < 40; i++) child.send({ dst: 9, handle: 2000, replyTo: 0 }, payload);
+  for (let i = 0; i < 40; i++) {
+    child.send({ dst: 9, handle: 2000, replyTo: 0 }, payload);
+    await turn();
+  }
   other.send({ dst: 9, handle: 3000, replyTo: 0 });
   await turn();
   down.open();

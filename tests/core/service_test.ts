@@ -119,7 +119,9 @@ test("policy: what passes through the parent acts with its own authority, not th
   serve(tree.router, { echo });
   const parent = tree.parent(0);
   const secret = { service: "echo", method: "secret" };
-  for (const [auth, kind] of [[5, "refused"], [7, "refused"], [0, undefined], [9, undefined]] as const) {
+  for (
+    const [auth, kind] of [[5, "refused"], [7, "refused"], [0, undefined], [9, undefined]] as const
+  ) {
     parent.frames.length = 0;
     parent.send({ dst: 9, src: 5, auth, handle: CALL_SERVICE, replyTo: 2000 }, secret);
     await turn();
@@ -254,7 +256,9 @@ test("limits: open calls and streams of one context are bounded together", async
   await turn();
   assertEquals(waits.calls.length, half);
   assertEquals(kindOf(await ask(child, request, 9000)), ["limit"]);
-  assertEquals(kindOf(await ask(tree.child(6), { service: "echo", method: "nothing" })), [undefined]);
+  assertEquals(kindOf(await ask(tree.child(6), { service: "echo", method: "nothing" })), [
+    undefined,
+  ]);
   waits.calls[0].answer(null);
   await turn();
   await ask(child, request, 9001);

@@ -73,7 +73,9 @@ const io = (text: string) => new HoldfastError("io", text);
 
 async function drain(receiver: ReceiveStream): Promise<number> {
   let total = 0;
-  for (let chunk = await receiver.read(); chunk; chunk = await receiver.read()) total += chunk.length;
+  for (let chunk = await receiver.read(); chunk; chunk = await receiver.read()) {
+    total += chunk.length;
+  }
   return total;
 }
 
@@ -260,7 +262,14 @@ function hostile() {
     peer.send({ handle, replyTo: IS_DATA }, new Uint8Array(size));
   const control = (handle: number, value: Json) => peer.send({ handle }, value);
   const end = { kind: "io", description: "forged" };
-  return { tree, peer, data, control, end, [Symbol.asyncDispose]: () => tree[Symbol.asyncDispose]() };
+  return {
+    tree,
+    peer,
+    data,
+    control,
+    end,
+    [Symbol.asyncDispose]: () => tree[Symbol.asyncDispose](),
+  };
 }
 
 test("stream: a sender that overruns its credit is cut off, and the reader is told why", async () => {

@@ -1,0 +1,66 @@
+/**
+ * A command on an SSH channel whose process id is known, so that its whole group can be signalled: by a second
+ * command, since sshd itself signals only for users other than root, and ssh2 only while stdin is open.
+ */
+import { concat } from "../core/greeting.ts";
+import type { ByteSource, Child } from "../core/host.ts";
+import { LIMITS } from "../core/limits.ts";
+import type { SshConnection } from "./ssh_connection.ts";
+
+/** `child` writes `<token> <pid>` and a newline first; what a noisy profile wrote before that is dropped. */
+export function trackChild(
+  child: Child,
+  { token, connection }: { token: string; connection: SshConnection },
+): Child {
+  const { stdout, announced } = afterAnnouncement(child.stdout, token);
+  return {
+    pid: 0,
+    stdin: child.stdin,
+    stdout,
+    stderr: child.stderr,
+    exit: child.exit,
+    kill(signal) {
+      void announced.then(async (pid) => {
+        if (pid === null) return child.kill(signal);
+        const name = signal.replace(/^SIG/, "");
+        const killer = await connection.exec(`kill -${name} -${pid}`).catch(() => null);
+        if (!killer) return child.kill(signal);
+        killer.stdout.cancel();
+        killer.stderr.cancel();
+        await killer.exit.catch(() => {});
+      });
+    },
+    resize: (size) => child.resize(size),
+  };
+}
+
+/** The output after the announcement, and the process id in it; null when the output ends without one. */
+function afterAnnouncement(
+  source: ByteSource,
+  token: string,
+): { stdout: ByteSource; announced: Promise<number | null> } {
+  let announce: (pid: number | null) => void = () => {};
+  const announced = new Promise<number | null>((resolve) => announce = resolve);
+  const latin = new TextDecoder("latin1");
+  let seen: Uint8Array | null = new Uint8Array(0);
+  return {
+    announced,
+    stdout: {
+      cancel: () => source.cancel(),
+      async read() {
+        while (seen !== null) {
+          const bytes: Uint8Array | null = await source.read();
+          if (bytes !== null) seen = concat(seen, bytes);
+          const match = new RegExp(`${token} (\\d+)\\r?\\n`).exec(latin.decode(seen));
+          if (!match && bytes !== null && seen.length < LIMITS.noise) continue;
+          const rest: Uint8Array = match ? seen.slice(match.index + match[0].length) : seen;
+          seen = null;
+          announce(match ? Number(match[1]) : null);
+          if (rest.length > 0) return rest;
+          if (bytes === null) return null;
+        }
+        return await source.read();
+      },
+    },
+  };
+}

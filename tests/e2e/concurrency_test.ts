@@ -1,0 +1,104 @@
+/** Many commands and bad networks: one connection is made, shared, missed when it is lost, and made again. */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { createAccount } from "../support/accounts.ts";
+import { startDelayProxy } from "../support/delay_proxy.ts";
+import { type Outcome, Workspace } from "../support/holdfast.ts";
+import { startSshd } from "../support/sshd.ts";
+import { test } from "../support/test.ts";
+
+const hosts = test.needs("sshd", "namespaces");
+
+hosts(
+  "exec: two hundred at once on MaxSessions 10 are one login and one session more",
+  async () => {
+    await using world = await makeWorld();
+    const { workspace, sshd } = world;
+    // The first command runs beside the core that starts: these two sessions are all there will be.
+    await workspace.run("exec", ["target", "true"]);
+    await workspace.run("exec", ["target", "true"]);
+    const before = await sshd.sessions();
+    const outcomes = await crowd(200, (i) => workspace.run("exec", ["target", `echo ${i}`]));
+    outcomes.forEach(({ code, stdout, stderr }, i) =>
+      assertEquals({ code, stdout, stderr }, { code: 0, stdout: `${i}\n`, stderr: "" })
+    );
+    assertEquals([await sshd.logins(), await sshd.sessions()], [1, before]);
+  },
+);
+
+hosts("exec: fifty at once on a cold host are one login", async () => {
+  await using world = await makeWorld();
+  const { workspace, sshd } = world;
+  const outcomes = await crowd(50, (i) => workspace.run("exec", ["target", `echo ${i}`]));
+  assertEquals(outcomes.map(({ stdout }) => stdout), outcomes.map((_, i) => `${i}\n`));
+  assertEquals(await sshd.logins(), 1);
+  assert(await sshd.sessions() <= 2, await sshd.log());
+});
+
+hosts("exec: twenty at once on a host without a runtime wait for its ten sessions", async () => {
+  await using world = await makeWorld({ runtimes: [] });
+  const outcomes = await crowd(20, (i) => world.workspace.run("exec", ["target", `echo ${i}`]));
+  assertEquals(outcomes.map(({ stdout }) => stdout), outcomes.map((_, i) => `${i}\n`));
+  assertEquals(await world.sshd.logins(), 1);
+});
+
+hosts("exec: a warm command makes no connection, 30 ms away", async () => {
+  await using world = await makeWorld({ delay: 15 });
+  const { workspace, proxy } = world;
+  await workspace.run("exec", ["target", "true"]);
+  await workspace.run("exec", ["target", "true"]);
+  const { code, stdout } = await workspace.run("exec", ["target", "cat; exit 4"], {
+    stdin: "over",
+  });
+  assertEquals([code, stdout, proxy.accepted], [4, "over", 1]);
+});
+
+hosts("exec: a connection that is cut fails its command by name, and is made again", async () => {
+  await using world = await makeWorld();
+  const { workspace, proxy, sshd } = world;
+  for (const line of ["true", "true"]) await workspace.run("exec", ["target", line]);
+  await using process = await workspace.spawn("exec", ["target", "echo ready; exec sleep 1000"]);
+  const reader = process.stdout.getReader();
+  await reader.read();
+  await proxy.cut();
+  const [{ code }, stderr] = await Promise.all([
+    process.status,
+    new Response(process.stderr).text(),
+  ]);
+  await Promise.all([reader.cancel(), process.stdin.abort().catch(() => {})]);
+  assertEquals(code, 255);
+  assertMatch(stderr, /^holdfast: target: .*\n$/);
+  assertEquals((await workspace.run("exec", ["target", "echo again"])).stdout, "again\n");
+  assertEquals(await sshd.logins(), 2);
+});
+
+hosts("exec: a host that stops answering is found out, and reached again", async () => {
+  await using world = await makeWorld();
+  const { workspace, proxy } = world;
+  for (const line of ["true", "true"]) await workspace.run("exec", ["target", line]);
+  proxy.freeze();
+  const { code, stderr } = await workspace.run("exec", ["target", "echo never"]);
+  assertEquals(code, 255);
+  assertStringIncludes(stderr, "target");
+  assertMatch(stderr, /stopped answering/);
+  proxy.thaw();
+  assertEquals((await workspace.run("exec", ["target", "echo again"])).stdout, "again\n");
+});
+
+async function makeWorld(
+  { runtimes = ["deno"], delay }: { runtimes?: "deno"[]; delay?: number } = {},
+) {
+  await using stack = new AsyncDisposableStack();
+  const sshd = stack.use(await startSshd());
+  const account = stack.use(await createAccount({ runtimes }));
+  const proxy = stack.use(startDelayProxy({ port: sshd.port, delay }));
+  const workspace = stack.use(await Workspace.create());
+  await workspace.addHost("target", { user: account.name, port: proxy.port });
+  await workspace.trust(sshd, { port: proxy.port });
+  const owned = stack.move();
+  return { sshd, account, proxy, workspace, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Starts all before any has ended. */
+function crowd(size: number, run: (index: number) => Promise<Outcome>): Promise<Outcome[]> {
+  return Promise.all(Array.from({ length: size }, (_, index) => run(index)));
+}
