@@ -7,7 +7,10 @@ export const usage = "holdfast daemon [options]";
 
 export const options = {
   foreground: { long: "foreground", help: "stay in the foreground and say when it listens" },
-  announce: { long: "announce", help: "announce readiness on stdout, for the client that started it" },
+  announce: {
+    long: "announce",
+    help: "announce readiness on stdout, for the client that started it",
+  },
   idleTimeout: {
     long: "idle-timeout",
     value: "SECONDS",
@@ -71,6 +74,8 @@ async function startInBackground(): Promise<number> {
 
 function logLevel(text: string): LogLevel {
   const level = LOG_LEVELS.find((known) => known === text);
-  if (!level) throw new RangeError(`${JSON.stringify(text)} is not one of ${LOG_LEVELS.join(", ")}`);
+  if (!level) {
+    throw new RangeError(`${JSON.stringify(text)} is not one of ${LOG_LEVELS.join(", ")}`);
+  }
   return level;
 }
