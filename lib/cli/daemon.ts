@@ -43,10 +43,10 @@ export async function run(args: string[]): Promise<number> {
   if (positionals.length > 0) {
     throw new HoldfastError("usage", `Cannot read "${positionals[0]}": daemon takes no arguments`);
   }
-  const settings = readSettings(given);
-  if (!given.announce && !given.foreground) return await startInBackground();
-  const { runDaemon } = await import("../daemon/run_daemon.ts");
   if (!given.announce) {
+    const settings = readSettings(given);
+    if (!given.foreground) return await startInBackground();
+    const { runDaemon } = await import("../daemon/run_daemon.ts");
     await runDaemon({ settings, onReady: () => console.error("holdfast: the daemon listens") });
     return 0;
   }
@@ -55,6 +55,8 @@ export async function run(args: string[]): Promise<number> {
     Deno.stdout.close();
   };
   try {
+    const settings = readSettings(given);
+    const { runDaemon } = await import("../daemon/run_daemon.ts");
     await runDaemon({ settings, onReady: () => announce("ready\n") });
     return 0;
   } catch (error) {

@@ -66,7 +66,7 @@ hosts("exec: a connection that is cut fails its command by name, and is made aga
   ]);
   await Promise.all([reader.cancel(), process.stdin.abort().catch(() => {})]);
   assertEquals(code, 255);
-  assertMatch(stderr, /^holdfast: target: .*\n$/);
+  assertMatch(stderr, new RegExp(`^holdfast: .*127\\.0\\.0\\.1:${proxy.port}: .*\n$`));
   assertEquals((await workspace.run("exec", ["target", "echo again"])).stdout, "again\n");
   assertEquals(await sshd.logins(), 2);
 });
