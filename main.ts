@@ -25,15 +25,19 @@ export async function main(words: readonly string[]): Promise<number> {
 async function run(words: readonly string[]): Promise<number> {
   const [name, ...args] = words;
   if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
-    return await (await import("./lib/cli/help.ts")).answer(words);
+    return await (await help()).answer(words);
   }
   try {
     return await (await COMMANDS[name].load()).run(args);
   } catch (error) {
     if (!(error instanceof Error) || error.name !== "HelpRequested") throw error;
-    await (await import("./lib/cli/help.ts")).printCommandHelp(name);
+    await (await help()).printCommandHelp(name);
     return 0;
   }
+}
+
+function help(): Promise<typeof import("./lib/cli/help.ts")> {
+  return import("./lib/cli/help.ts" as string);
 }
 
 /**
@@ -44,7 +48,9 @@ async function run(words: readonly string[]): Promise<number> {
 export async function report(error: unknown, { debug }: { debug: boolean }): Promise<number> {
   if (error instanceof Deno.errors.BrokenPipe) return BROKEN_PIPE_STATUS;
   // A message may quote a remote host or an argument: nothing in it may drive the terminal.
-  const { printable } = await import("./lib/core/printable.ts");
+  const { printable }: typeof import("./lib/core/printable.ts") = await import(
+    "./lib/core/printable.ts" as string
+  );
   const known = error instanceof HoldfastError;
   const message = error instanceof Error ? error.message || error.name : String(error);
   const prefix = known && error.kind !== "internal" ? "holdfast: " : "holdfast: internal error: ";
@@ -65,7 +71,10 @@ if (import.meta.main) {
     event.preventDefault();
     Deno.exit(await report(reason, { debug: wantsDebug(Deno.args) }));
   };
-  addEventListener("unhandledrejection", (event) => fail(event, event.reason));
-  addEventListener("error", (event) => fail(event, event.error));
+  // The daemon looks after itself: one defect must not end all connections.
+  if (Deno.args[0] !== "daemon") {
+    addEventListener("unhandledrejection", (event) => fail(event, event.reason));
+    addEventListener("error", (event) => fail(event, event.error));
+  }
   Deno.exit(await main(Deno.args));
 }

@@ -53,11 +53,14 @@ export async function run(args: string[]): Promise<number> {
     ssh: sshOptions(given),
   };
   if (given.terminal > 0) {
-    const { executeTerminal, wantsTerminal } = await import("../client/execute_terminal.ts");
+    const { executeTerminal, wantsTerminal }: typeof import("../client/execute_terminal.ts") =
+      await import("../client/execute_terminal.ts" as string);
     if (wantsTerminal(given.terminal, request)) return await executeTerminal(request);
   }
   if (given.json) {
-    const { executeJson } = await import("../client/execute_json.ts");
+    const { executeJson }: typeof import("../client/execute_json.ts") = await import(
+      "../client/execute_json.ts" as string
+    );
     return await executeJson(request);
   }
   return await execute(request);

@@ -2,7 +2,7 @@
  * `holdfast status`: the daemon and the connections that it holds. Starts nothing; that no daemon runs is an
  * answer like any other, with exit status 0.
  */
-import { greetDaemon } from "../client/session.ts";
+import { greetDaemon } from "../client/greet_daemon.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
 import { printable } from "../core/printable.ts";

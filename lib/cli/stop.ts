@@ -2,7 +2,8 @@
  * `holdfast stop`: end the daemon and every connection that it holds. Returns when its process has ended; that
  * there is nothing to stop is no failure.
  */
-import { connectDaemon, greetDaemon } from "../client/session.ts";
+import { greetDaemon } from "../client/greet_daemon.ts";
+import { connectDaemon } from "../client/session.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { checkRuntimeDir, locateRuntimeDir, type RuntimeDir } from "../rendezvous/runtime_dir.ts";
 import { VERSION } from "../rendezvous/version.ts";
@@ -34,7 +35,7 @@ async function stop(dir: RuntimeDir): Promise<string> {
   // Nobody starts a daemon meanwhile: it would find the old one's lock taken.
   using turn = await Deno.open(dir.startLock, { create: true, write: true, mode: 0o600 });
   await inTime(turn.lock(true), "a client is still starting it");
-  const found = await greetDaemon(dir);
+  const found = await inTime(greetDaemon(dir), "it does not answer");
   if (!found) return "no daemon is running";
   found.transport.close();
   const { pid, version } = found.greeting.body;
@@ -53,7 +54,7 @@ async function stop(dir: RuntimeDir): Promise<string> {
 }
 
 /** The kernel's locks know no deadline; a wait that is given up ends with this process. */
-async function inTime(lock: Promise<void>, state: string): Promise<void> {
+async function inTime<T>(work: Promise<T>, state: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
@@ -62,7 +63,7 @@ async function inTime(lock: Promise<void>, state: string): Promise<void> {
     }, STOP_DEADLINE);
   });
   try {
-    await Promise.race([lock, late]);
+    return await Promise.race([work, late]);
   } finally {
     clearTimeout(timer);
   }

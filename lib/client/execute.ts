@@ -3,7 +3,7 @@ import { HoldfastError } from "../core/errors.ts";
 import type { ByteSource } from "../core/host.ts";
 import type { SendStream } from "../core/stream.ts";
 import { deadline, type RemoteProcess, startProcess, statusOf } from "./remote_process.ts";
-import { connectDaemon, type SshOptions } from "./session.ts";
+import { openSession, type Session, type SshOptions } from "./session.ts";
 
 export interface ExecRequest {
   target: string;
@@ -25,19 +25,17 @@ const PATIENCE = 3;
 /** Runs it and resolves with the status to exit with. */
 export async function execute(request: ExecRequest): Promise<number> {
   const limit = deadline(request.target, request.timeout);
-  const signals = new SignalForwarder(limit);
-  const session = await connectDaemon();
   const { signal } = limit;
+  const { target, ssh, command, cwd, env, input, leave } = request;
+  let signals: SignalForwarder | null = null;
+  let session: Session | null = null;
   try {
-    const context = await session.open({
-      target: request.target,
-      ssh: request.ssh,
-      purpose: "command",
-      signal,
-    });
-    const { command, cwd, env, input, leave } = request;
+    const opened = await openSession({ target, ssh, purpose: "command", signal });
+    session = opened.session;
     const options = { command, cwd, env, input, leave, signal };
-    const process = startProcess(session.router, context, options);
+    const process = startProcess(session.router, opened.context, options);
+    // Until now a signal ends this process, which is all there is to end.
+    signals = new SignalForwarder(limit);
     signals.attach(process);
     if (process.stdin) void feed(process.stdin);
     const [status] = await Promise.all([
@@ -47,10 +45,10 @@ export async function execute(request: ExecRequest): Promise<number> {
     ]);
     return statusOf(status);
   } catch (error) {
-    if (signals.received !== null) return statusOf({ code: null, signal: signals.received });
+    if (signals?.received) return statusOf({ code: null, signal: signals.received });
     throw signal.aborted ? signal.reason : error;
   } finally {
-    await session.close();
+    await session?.close();
   }
 }
 

@@ -3,16 +3,14 @@
  * daemon when there is none and replaces one of another version. The hot path of every command: it imports
  * little, and loads the rest when it is needed.
  */
+import { ROOT_ID } from "../core/constants.ts";
 import { HoldfastError } from "../core/errors.ts";
-import { encodeGreeting, type Greeting, readGreeting } from "../core/greeting.ts";
-import type { Transport } from "../core/host.ts";
-import type { JsonObject } from "../core/json.ts";
+import type { Json, JsonObject } from "../core/json.ts";
 import { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
-import { checkRuntimeDir, locateRuntimeDir, type RuntimeDir } from "../rendezvous/runtime_dir.ts";
-import { socketTransport } from "../rendezvous/socket_transport.ts";
-import { VERSION } from "../rendezvous/version.ts";
+import { checkRuntimeDir, locateRuntimeDir } from "../rendezvous/runtime_dir.ts";
+import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
 
 /** ssh's own options, as `cli/options.ts` reads them and `master/ssh_config.ts` takes them. */
 export interface SshOptions {
@@ -58,55 +56,63 @@ export async function connectDaemon(options?: { start?: true }): Promise<Session
 export async function connectDaemon(
   { start = true }: { start?: boolean } = {},
 ): Promise<Session | null> {
+  const found = await meet({ start });
+  return found && join(found);
+}
+
+/**
+ * Connects to the daemon and opens a target there, in one round trip when the daemon runs: the first call travels
+ * with the greeting. Throws as `connectDaemon` and `Session.open` do.
+ */
+export async function openSession(
+  { signal, ...request }: OpenRequest,
+): Promise<{ session: Session; context: number }> {
+  const call = openCall(request);
+  const found = await meet({ start: true, call });
+  // The daemon answers that call under the first handle that we allocate; one that was just started had none.
+  let reply: Promise<Json> | undefined;
+  const session = join(found!, (router) => {
+    if (found!.greeting.body.called) reply = router.expectReply(ROOT_ID, { signal }).reply;
+  });
+  try {
+    reply ??= session.router.call(ROOT_ID, call, { signal });
+    const { context } = await reply as { context: number };
+    return { session, context };
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+/** Finds the daemon, or starts it. Null when there is none and none is to be started. */
+async function meet(
+  { start, call }: { start: boolean; call?: JsonObject },
+): Promise<GreetedDaemon | null> {
   const dir = locateRuntimeDir();
-  let found = checkRuntimeDir(dir) ? await greetDaemon(dir) : null;
+  let found = checkRuntimeDir(dir) ? await greetDaemon(dir, call ? { call } : {}) : null;
   for (let attempt = 0; attempt < 3; attempt++) {
-    if (found && found.greeting.body.version === VERSION && !found.greeting.body.error) {
-      return join(found);
-    }
+    if (found && isOurs(found)) return found;
     if (!start && !found) return null;
-    const { startDaemon } = await import("./start_daemon.ts");
+    const { startDaemon }: typeof import("./start_daemon.ts") = await import(
+      "./start_daemon.ts" as string
+    );
     found = await startDaemon(dir, found);
   }
-  throw new HoldfastError("version", `Cannot use the daemon: another version keeps replacing it`);
+  throw new HoldfastError("version", "Cannot use the daemon: another version keeps replacing it");
 }
 
-/** A daemon that answered. */
-export interface GreetedDaemon {
-  transport: Transport;
-  greeting: Greeting;
-  rest: Uint8Array;
+function openCall(request: Omit<OpenRequest, "signal">) {
+  const env: JsonObject = {};
+  for (const name of SENT_ENVIRONMENT) env[name] = Deno.env.get(name);
+  const args = { ...request, env, cwd: Deno.cwd() } as unknown as JsonObject;
+  return { service: "connection", method: "open", args };
 }
 
-/** Connects and exchanges greetings; null when nobody listens, or it went away meanwhile. */
-export async function greetDaemon(
-  dir: RuntimeDir,
-  body: JsonObject = {},
-): Promise<GreetedDaemon | null> {
-  let conn: Deno.Conn;
-  let cookie: string;
-  try {
-    cookie = Deno.readTextFileSync(dir.cookie);
-    conn = await Deno.connect({ transport: "unix", path: dir.socket });
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    if (error instanceof Deno.errors.ConnectionRefused) return null;
-    throw new HoldfastError(
-      "connect",
-      `Cannot reach the daemon at ${JSON.stringify(dir.socket)}: ${(error as Error).message}`,
-    );
-  }
-  const transport = socketTransport(conn);
-  try {
-    await transport.write(encodeGreeting({ cookie, version: VERSION, ...body }));
-    return { transport, ...await readGreeting(transport) };
-  } catch {
-    transport.close();
-    return null;
-  }
-}
-
-function join({ transport, greeting, rest }: GreetedDaemon): Session {
+/** `prepare` gets the router before the first frame is read. */
+function join(
+  { transport, greeting, rest }: GreetedDaemon,
+  prepare: (router: Router) => void = () => {},
+): Session {
   const { id, parents } = greeting.body as { id: number; parents: number[] };
   const router = new Router({ id, parentIds: parents });
   const link = new Link(parents[0], transport);
@@ -116,16 +122,19 @@ function join({ transport, greeting, rest }: GreetedDaemon): Session {
       ask: {
         policy: "parents",
         handle: async (question, call) => {
-          const { answerQuestion } = await import("./ask.ts");
+          const { answerQuestion }: typeof import("./ask.ts") = await import("./ask.ts" as string);
           return await answerQuestion(question, { signal: call.signal });
         },
       },
     },
   });
+  prepare(router);
   void link.run({
     onFrame: (frame) => router.receive(frame, link),
     onClose: (error) => {
-      const why = `the daemon went away${error ? ` (${error.message})` : ""}; run the command again`;
+      const why = `the daemon went away${
+        error ? ` (${error.message})` : ""
+      }; run the command again`;
       router.removeLink(link, new HoldfastError("disconnected", why));
     },
   }, rest);
@@ -133,14 +142,8 @@ function join({ transport, greeting, rest }: GreetedDaemon): Session {
   const session: Session = {
     router,
     async open({ signal, ...request }) {
-      const env: JsonObject = {};
-      for (const name of SENT_ENVIRONMENT) env[name] = Deno.env.get(name);
-      const args = { ...request, env, cwd: Deno.cwd() } as unknown as JsonObject;
-      const { context } = await router.call(
-        parents[0],
-        { service: "connection", method: "open", args },
-        { signal },
-      ) as { context: number };
+      const reply = await router.call(parents[0], openCall(request), { signal });
+      const { context } = reply as { context: number };
       return context;
     },
     async daemon(service, method, args) {

@@ -3,8 +3,7 @@ import { HoldfastError } from "../core/errors.ts";
 import type { ErrorKind } from "../core/errors.ts";
 import { makeRuntimeDir, type RuntimeDir } from "../rendezvous/runtime_dir.ts";
 import { selfCommand } from "../rendezvous/self_command.ts";
-import { VERSION } from "../rendezvous/version.ts";
-import { type GreetedDaemon, greetDaemon } from "./session.ts";
+import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
 
 /** Milliseconds until a started daemon must have announced that it listens. */
 const START_DEADLINE = 20_000;
@@ -22,7 +21,7 @@ export async function startDaemon(
   using lock = await Deno.open(dir.startLock, { create: true, write: true, mode: 0o600 });
   await lock.lock(true);
   const current = await greetDaemon(dir);
-  if (current?.greeting.body.version === VERSION && !current.greeting.body.error) return current;
+  if (current && isOurs(current)) return current;
   if (current) {
     current.transport.close();
     (await greetDaemon(dir, { retire: true }))?.transport.close();

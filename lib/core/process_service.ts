@@ -6,8 +6,8 @@ import type { Call, Service } from "./service.ts";
 import { SpareShell } from "./spare_shell.ts";
 import { pump, ReceiveStream, SendStream } from "./stream.ts";
 
-/** Milliseconds that a process group gets after HUP, and after TERM, before the next signal. */
-const GRACE = { HUP: 1000, TERM: 4000 };
+/** What a process group gets when nobody wants it any more, and milliseconds to end before what follows. */
+const ENDING = [["SIGHUP", 1000], ["SIGTERM", 4000], ["SIGKILL", 2000]] as const;
 
 /**
  * Arguments of `process.exec`. Streams are handles that the caller opened. The reply is an
@@ -67,25 +67,29 @@ export class ProcessService {
 
   /** Ends every process that may not outlive its caller; resolves when they are gone. */
   async close(): Promise<void> {
-    await Promise.all([...this.#running.values()].map(async (running) => {
-      await (running.leave ? running.done : terminate(running));
-    }));
+    const running = [...this.#running.values()];
+    await Promise.all([
+      this.#spare.close(),
+      ...running.map((one) => one.leave ? one.done : terminate(one)),
+    ]);
   }
 
   async #exec(args: ExecArguments, call: Call): Promise<ExitStatus> {
     // The streams first, without waiting: their frames may be right behind the call.
     const at = (id: number) => ({ peer: call.src, id });
-    const stdin = args.stdin === null ? null : ReceiveStream.accept(call.router, at(args.stdin));
     const stdout = SendStream.accept(call.router, at(args.stdout));
-    const stderr = SendStream.accept(call.router, at(args.stderr));
+    let stderr: SendStream | undefined;
+    let stdin: ReceiveStream | null = null;
     let child: Child;
     try {
+      stderr = SendStream.accept(call.router, at(args.stderr));
+      if (args.stdin !== null) stdin = ReceiveStream.accept(call.router, at(args.stdin));
       child = await this.#spare.take(args) ?? await this.#spawn(args);
     } catch (error) {
       const reason = toHoldfastError(error);
       stdin?.cancel(reason);
       stdout.abort(reason);
-      stderr.abort(reason);
+      stderr?.abort(reason);
       throw reason;
     }
     const key = `${call.src},${args.stdout}`;
@@ -125,18 +129,16 @@ export class ProcessService {
 /** HUP, then TERM, then KILL to the whole group, until it has ended and its output is closed. */
 async function terminate({ child, leave, done }: Running): Promise<void> {
   if (leave) return;
-  for (const [signal, grace] of [["SIGHUP", GRACE.HUP], ["SIGTERM", GRACE.TERM]] as const) {
+  for (const [signal, grace] of ENDING) {
     child.kill(signal);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const waited = new Promise<boolean>((resolve) => {
       timer = setTimeout(resolve, grace, false);
     });
-    const ended = await Promise.race([done.then(() => true), waited]);
+    const ended = await Promise.race([done.then(() => true, () => true), waited]);
     clearTimeout(timer);
     if (ended) return;
   }
-  child.kill("SIGKILL");
-  await done;
 }
 
 async function feed(stdin: ReceiveStream | null, child: Child): Promise<void> {

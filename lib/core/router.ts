@@ -206,9 +206,23 @@ export class Router {
     request: { service: string; method: string; args?: JsonObject },
     options: { signal?: AbortSignal } = {},
   ): Promise<Json> {
-    const { signal } = options;
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(cancelled());
+    if (options.signal?.aborted) return Promise.reject(cancelled());
+    const { handle, reply } = this.expectReply(dst, options);
+    this.sendJson({ dst, handle: CALL_SERVICE, replyTo: handle }, {
+      service: request.service,
+      method: request.method,
+      args: request.args ?? {},
+    });
+    return reply;
+  }
+
+  /** A new handle for the reply to a call, and that reply; for a call that leaves by another way than `call`. */
+  expectReply(
+    dst: number,
+    { signal }: { signal?: AbortSignal } = {},
+  ): { handle: number; reply: Promise<Json> } {
+    let handle = 0;
+    const reply = new Promise<Json>((resolve, reject) => {
       const settle = (): void => {
         this.removeHandler(handle);
         signal?.removeEventListener("abort", onAbort);
@@ -219,7 +233,7 @@ export class Router {
         this.sendDead(dst, handle + MIRROR, error);
         reject(error);
       };
-      const handle = this.addHandler({
+      handle = this.addHandler({
         from: dst,
         onFrame: (frame) => {
           settle();
@@ -237,12 +251,8 @@ export class Router {
         },
       });
       signal?.addEventListener("abort", onAbort);
-      this.sendJson({ dst, handle: CALL_SERVICE, replyTo: handle }, {
-        service: request.service,
-        method: request.method,
-        args: request.args ?? {},
-      });
     });
+    return { handle, reply };
   }
 
   // Receiving

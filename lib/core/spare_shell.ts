@@ -20,6 +20,7 @@ export class SpareShell {
   readonly #usable: boolean;
   #spare: Child | null = null;
   #used = false;
+  #closed = false;
 
   constructor(host: Host) {
     this.#host = host;
@@ -43,12 +44,21 @@ export class SpareShell {
     }
   }
 
+  /** Ends the shell that waits; none is started after that. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const child = this.#spare;
+    await child?.stdin.close();
+    await child?.exit.catch(() => {});
+  }
+
   /** Starts the next one, once the shells are in use and nothing more urgent is to be done. */
   async refill(): Promise<void> {
-    if (!this.#used || this.#spare) return;
+    if (!this.#used || this.#spare || this.#closed) return;
     this.#used = false;
     const child = await this.#host.spawn({ command: WAIT }).catch(() => null);
     if (!child) return;
+    if (this.#closed) return await child.stdin.close();
     this.#spare = child;
     const forget = () => {
       if (this.#spare === child) this.#spare = null;

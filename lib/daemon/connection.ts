@@ -203,12 +203,18 @@ export class Connection {
       log("info", `${this.target}: the core runs on ${started.runtime} as context ${id}`);
       void started.closed.then((reason) =>
         this.close(
-          new HoldfastError("disconnected", `${this.target}: the connection was lost: ${reason.message}`),
+          new HoldfastError(
+            "disconnected",
+            `${this.target}: the connection was lost: ${reason.message}`,
+          ),
         )
       );
     } catch (error) {
       const expected = error instanceof NoRuntime;
-      log(expected ? "info" : "warn", `${this.target}: served directly: ${(error as Error).message}`);
+      log(
+        expected ? "info" : "warn",
+        `${this.target}: served directly: ${(error as Error).message}`,
+      );
     } finally {
       this.#starting = false;
     }

@@ -72,7 +72,10 @@ export class ConnectionCache {
     const found = [...this.#connections.values()].filter((connection) =>
       connection.key === key || connection.target === target
     );
-    const reason = new HoldfastError("disconnected", `${target}: disconnected by holdfast disconnect`);
+    const reason = new HoldfastError(
+      "disconnected",
+      `${target}: disconnected by holdfast disconnect`,
+    );
     for (const connection of found) connection.close(reason);
     return found.length;
   }
@@ -126,6 +129,8 @@ export class ConnectionCache {
   #watch(): void {
     const now = performance.now();
     const { idleTimeout } = this.#options.settings;
-    for (const connection of [...this.#connections.values()]) connection.watch(now, { idleTimeout });
+    for (const connection of [...this.#connections.values()]) {
+      connection.watch(now, { idleTimeout });
+    }
   }
 }

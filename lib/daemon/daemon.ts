@@ -3,10 +3,12 @@
  * contexts that act with its own authority, and routes between them and the connections it holds.
  */
 import { SENT_ENVIRONMENT } from "../client/session.ts";
+import { CALL_SERVICE, FIRST_DYNAMIC_HANDLE } from "../core/constants.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { encodeGreeting, type Greeting, readGreeting } from "../core/greeting.ts";
 import type { Transport } from "../core/host.ts";
-import type { JsonObject } from "../core/json.ts";
+import { makeFrame } from "../core/frame.ts";
+import { encodeJson, type Json, type JsonObject } from "../core/json.ts";
 import { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
@@ -80,7 +82,7 @@ export class Daemon {
         this.#retire();
         await transport.write(encodeGreeting({ version: VERSION, pid: Deno.pid, retired: true }));
       } else {
-        await this.#serveClient(transport, rest);
+        await this.#serveClient(transport, { rest, call: greeting.body.call });
       }
     } catch (error) {
       this.#options.log("debug", `a client was turned away: ${(error as Error).message}`);
@@ -107,15 +109,29 @@ export class Daemon {
     return null;
   }
 
-  async #serveClient(transport: Transport, rest: Uint8Array): Promise<void> {
+  /** `call` is the client's first call, which came with its greeting and is answered under its first handle. */
+  async #serveClient(
+    transport: Transport,
+    { rest, call }: { rest: Uint8Array; call?: Json },
+  ): Promise<void> {
     const id = this.#nextId++;
     const link = new Link(id, transport, { privileged: true });
     this.#router.addRoute(id, link);
     this.#clients.set(id, () => link.close(null));
     clearTimeout(this.#idleTimer);
-    await transport.write(
-      encodeGreeting({ id, parents: [this.#router.id], version: VERSION, pid: Deno.pid }),
-    );
+    const called = call !== undefined;
+    const welcome = { id, parents: [this.#router.id], version: VERSION, pid: Deno.pid, called };
+    try {
+      await transport.write(encodeGreeting(welcome));
+    } catch (error) {
+      this.#forget(id, link);
+      throw error;
+    }
+    if (called) {
+      const header = { dst: this.#router.id, src: id, auth: id, handle: CALL_SERVICE };
+      const frame = makeFrame({ ...header, replyTo: FIRST_DYNAMIC_HANDLE }, encodeJson(call));
+      this.#router.receive(frame, link);
+    }
     await link.run({
       onFrame: (frame) => this.#router.receive(frame, link),
       onClose: () => this.#forget(id, link),

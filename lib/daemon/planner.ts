@@ -48,7 +48,9 @@ export class Planner {
     if (hops.length > 1 || (hop.method !== "ssh" && hop.method !== "local")) {
       throw new HoldfastError(
         "usage",
-        `Cannot open target ${JSON.stringify(target)}: this version reaches one hop, a host by ssh or "local"`,
+        `Cannot open target ${
+          JSON.stringify(target)
+        }: this version reaches one hop, a host by ssh or "local"`,
       );
     }
     if (hop.method === "local") {

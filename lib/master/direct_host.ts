@@ -55,10 +55,14 @@ export function directHost(connection: SshConnection): Host {
  */
 function commandLine({ command, cwd, env }: SpawnOptions, token: string | null): string {
   const variables = Object.entries(env ?? {}).map(([name, value]) => `${name}=${value}`);
-  if (token === null && typeof command === "string" && !cwd && variables.length === 0) return command;
+  if (token === null && typeof command === "string" && !cwd && variables.length === 0) {
+    return command;
+  }
   const announce = token === null ? "" : `echo ${token} $$;`;
   const script = `${announce}cd "$1"||exit 255;shift;SHLVL=1 exec env -- "$@"`;
-  const words = typeof command === "string" ? ["sh", "-c", 'exec "$SHELL" -c "$0"', command] : command;
+  const words = typeof command === "string"
+    ? ["sh", "-c", 'exec "$SHELL" -c "$0"', command]
+    : command;
   return `exec ${quoteWords(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words])}`;
 }
 

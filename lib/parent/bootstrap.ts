@@ -82,7 +82,8 @@ export async function bootstrap(
           router.removeLink(link, reason);
           // The core ends by itself, when it has ended its processes: a signal would leave those alone.
           const timer = setTimeout(() => child.kill("SIGKILL"), options.endGrace ?? 10_000);
-          void child.exit.then(() => clearTimeout(timer));
+          const ended = () => clearTimeout(timer);
+          void child.exit.then(ended, ended);
           resolve(reason);
         },
       }, read.rest);

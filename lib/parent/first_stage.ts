@@ -13,7 +13,7 @@ export const NO_RUNTIME = "holdfast-no-runtime";
 const SCRIPT = `for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun /usr/local/bin/deno ` +
   `/usr/local/bin/bun node /usr/local/bin/node ~/.nvm/versions/node/*/bin/node;do ` +
   `p=$(command -v $r)&&case $p in *deno)HF_D=$DENO_DIR DENO_DIR=/dev/null/d DENO_NO_UPDATE_CHECK=1 ` +
-  `exec $p eval --no-config --no-lock "$0";;/*)exec $p -e "$0";;esac;done;echo ${NO_RUNTIME}`;
+  `exec "$p" eval --no-config --no-lock "$0";;/*)exec "$p" -e "$0";;esac;done;echo ${NO_RUNTIME}`;
 
 /** `size`: bytes of the compressed core (raw deflate). */
 function source(size: number): string {

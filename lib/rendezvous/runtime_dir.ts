@@ -32,7 +32,9 @@ export function locateRuntimeDir(): RuntimeDir {
   if (!path.startsWith("/")) {
     throw new HoldfastError(
       "usage",
-      `Cannot use runtime directory ${JSON.stringify(path)}: it is not an absolute path; set HOLDFAST_DIR to one`,
+      `Cannot use runtime directory ${
+        JSON.stringify(path)
+      }: it is not an absolute path; set HOLDFAST_DIR to one`,
     );
   }
   const socket = `${path}/socket`;
@@ -40,7 +42,9 @@ export function locateRuntimeDir(): RuntimeDir {
   if (length > MAX_SOCKET_PATH) {
     throw new HoldfastError(
       "usage",
-      `Cannot use socket ${JSON.stringify(socket)}: its path is ${length} bytes and the system takes ` +
+      `Cannot use socket ${
+        JSON.stringify(socket)
+      }: its path is ${length} bytes and the system takes ` +
         `${MAX_SOCKET_PATH}; set HOLDFAST_DIR to a shorter directory`,
     );
   }
@@ -90,5 +94,8 @@ export function makeRuntimeDir(dir: RuntimeDir): void {
 }
 
 function refusal(path: string, why: string): HoldfastError {
-  return new HoldfastError("refused", `Cannot use runtime directory ${JSON.stringify(path)}: ${why}`);
+  return new HoldfastError(
+    "refused",
+    `Cannot use runtime directory ${JSON.stringify(path)}: ${why}`,
+  );
 }

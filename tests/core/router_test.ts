@@ -519,6 +519,16 @@ test("DEL_ROUTE: a context gone is told to the client that heard of it, and ends
   assertEquals(client.frames.map(({ handle }) => handle), [DEL_ROUTE]);
 });
 
+test("DEL_ROUTE: a context gone that kept silent is told to the client that spoke to it", async () => {
+  await using tree = star();
+  const child = tree.child(5);
+  const client = tree.child(9, { privileged: true });
+  await reaches(client, child);
+  child.leave();
+  await turn();
+  assertEquals(client.frames.map(({ handle }) => handle), [DEL_ROUTE]);
+});
+
 test("DEL_ROUTE: from a child removes what is behind it, and nothing else", async () => {
   await using tree = star();
   const { router } = tree;

@@ -28,6 +28,30 @@ test("daemon: status, stop and disconnect without one", async () => {
   assertEquals(workspace.processes(), []);
 });
 
+test("status: a table with a line for each connection, in units for people", async () => {
+  await using workspace = await Workspace.create();
+  for (let i = 0; i < 2; i++) await workspace.run("exec", ["local", "true"]);
+  const { code, stdout } = await workspace.run("status");
+  assertEquals(code, 0);
+  const [head, empty, titles, ...rows] = stdout.trimEnd().split("\n");
+  assertMatch(head, /^holdfast \S+, pid \d+, up \d+ s, 0 clients, [\d.]+ MiB, 1 connection$/);
+  assertEquals(empty, "");
+  const columns = [
+    "TARGET",
+    "AS",
+    "STATE",
+    "RUNTIME",
+    "CLIENTS",
+    "AGE",
+    "IDLE",
+    "SENT",
+    "RECEIVED",
+  ];
+  assertEquals(titles.split(/ {2,}/), columns);
+  assertEquals(rows.length, 1);
+  assertMatch(rows[0], /^local +local +ready +deno +0 +\d+ s +\d+ s +[\d.]+ \w+ +[\d.]+ \w+$/);
+});
+
 test("daemon: stop returns when it has ended", async () => {
   await using workspace = await Workspace.create();
   await workspace.run("exec", ["local", "true"]);
@@ -181,7 +205,7 @@ test("daemon: one of another version is replaced, and its work goes on", async (
   assertEquals(gone, []);
 });
 
-hosts("disconnect: closes the connection, and what ran there says so", async () => {
+test("disconnect: closes the connection, and what ran there says so", async () => {
   await using workspace = await Workspace.create();
   for (let i = 0; i < 2; i++) await workspace.run("exec", ["local", "true"]);
   await using process = await workspace.spawn("exec", ["local", "exec sleep 1000"]);

@@ -61,13 +61,38 @@ hosts("password: with nobody to ask, the error says so at once", async () => {
   assertEquals(await world.asked(), []);
 });
 
-async function makeWorld(answer: string) {
+hosts(
+  "password: SSH_ASKPASS stands in for a missing terminal where there is a display",
+  async () => {
+    await using world = await makeWorld(SECRET);
+    const args = ["exec", "-F", world.workspace.config, "target", "true"];
+    const env = { SSH_ASKPASS: world.env.SSH_ASKPASS, DISPLAY: ":99" };
+    assertEquals(await world.detached(args, env), { code: 0, stderr: "" });
+    assertEquals((await world.asked()).length, 1);
+  },
+);
+
+hosts("host key: asked about once, and remembered when it was accepted", async () => {
+  await using world = await makeWorld("yes", ["StrictHostKeyChecking ask"]);
+  const { workspace, env } = world;
+  await Deno.writeTextFile(workspace.knownHosts, "");
+  const { code } = await workspace.run("exec", ["target", "true"], { env });
+  assertEquals(code, 255); // "yes" is no password
+  const asked = await world.asked();
+  assertMatch(asked.join(" "), /fingerprint/);
+  assertMatch(await Deno.readTextFile(workspace.knownHosts), /ssh-ed25519/);
+  await workspace.run("exec", ["target", "true"], { env });
+  const later = (await world.asked()).slice(asked.length);
+  assertEquals(later.filter((line) => line.includes("fingerprint")), []);
+});
+
+async function makeWorld(answer: string, more: string[] = []) {
   await using stack = new AsyncDisposableStack();
   const sshd = stack.use(await startSshd({ passwordAuthentication: true }));
   const options = { runtimes: ["deno" as const], password: SECRET, authorizedKeys: [] };
   const account = stack.use(await createAccount(options));
   const workspace = stack.use(await Workspace.create());
-  const config = ["PubkeyAuthentication no", "NumberOfPasswordPrompts 1"];
+  const config = ["PubkeyAuthentication no", "NumberOfPasswordPrompts 1", ...more];
   await workspace.addHost("target", {
     user: account.name,
     port: sshd.port,

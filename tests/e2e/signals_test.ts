@@ -60,7 +60,8 @@ for (const runtime of ["deno", "node", "bun", "none"] as const) {
       }
 
       await t.step("a command may handle it", async () => {
-        const trap = "trap 'echo caught; kill $!; exit 9' USR1; sleep 1000 & echo ready; wait";
+        const trap =
+          "trap 'echo caught; kill $! 2> /dev/null; exit 9' USR1; sleep 1000 & echo ready; wait";
         const { process, end } = await start("target", trap);
         process.kill("SIGUSR1");
         assertEquals(await end(), { code: 9, rest: "caught\n", stderr: "" });
