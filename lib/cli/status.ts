@@ -77,7 +77,7 @@ async function report(status: Status): Promise<string> {
   facts.push(count(status.connections.length, "connection"));
   const head = facts.join(", ");
   if (status.connections.length === 0) return head;
-  return `${head}\n\n${await table(status.connections)}`;
+  return `${head}\n\n${table(status.connections)}`;
 }
 
 const COLUMNS: readonly {
@@ -97,8 +97,8 @@ const COLUMNS: readonly {
   { title: "RECEIVED", right: true, text: ({ received }) => bytes(received) },
 ];
 
-async function table(connections: Connection[]): Promise<string> {
-  const width = await displayWidth();
+function table(connections: Connection[]): string {
+  const width = (text: string) => [...text].length;
   const rows = [
     COLUMNS.map(({ title }) => title),
     ...connections.map((connection) => COLUMNS.map(({ text }) => printable(text(connection)))),
@@ -110,15 +110,6 @@ async function table(connections: Connection[]): Promise<string> {
       return COLUMNS[i].right ? space + cell : cell + space;
     }).join("  ").trimEnd()
   ).join("\n");
-}
-
-/** How many columns of a terminal a text takes; its length where the library cannot be loaded. */
-async function displayWidth(): Promise<(text: string) => number> {
-  try {
-    return (await import("@std/cli/unicode-width")).unicodeWidth;
-  } catch {
-    return (text) => text.length;
-  }
 }
 
 function count(number: number, noun: string): string {

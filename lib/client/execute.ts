@@ -34,7 +34,8 @@ export async function execute(request: ExecRequest): Promise<number> {
     session = opened.session;
     const options = { command, cwd, env, input, leave, signal };
     const process = startProcess(session.router, opened.context, options);
-    // Until now a signal ends this process, which is all there is to end.
+    await Promise.resolve(); // The command is on its way first.
+    // Until now a signal ended this process, which was all there was to end.
     signals = new SignalForwarder(limit);
     signals.attach(process);
     if (process.stdin) void feed(process.stdin);

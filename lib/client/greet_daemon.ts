@@ -36,7 +36,10 @@ export async function greetDaemon(
     );
   }
   const transport = socketTransport(conn);
-  const timer = setTimeout(() => transport.close(), GREETING_DEADLINE);
+  // Not setTimeout: its first use costs a client 4 ms.
+  const late = AbortSignal.timeout(GREETING_DEADLINE);
+  const close = () => transport.close();
+  late.addEventListener("abort", close);
   try {
     await transport.write(encodeGreeting({ cookie, version: VERSION, ...body }));
     return { transport, ...await readGreeting(transport) };
@@ -44,7 +47,7 @@ export async function greetDaemon(
     transport.close();
     return null;
   } finally {
-    clearTimeout(timer);
+    late.removeEventListener("abort", close);
   }
 }
 

@@ -5,6 +5,9 @@ import { makeRuntimeDir, type RuntimeDir } from "../rendezvous/runtime_dir.ts";
 import { selfCommand } from "../rendezvous/self_command.ts";
 import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
 
+/** The daemon forwards many bytes and keeps few: a small nursery keeps its garbage from piling up. */
+const DAEMON_ENGINE = ["--min-semi-space-size=1", "--max-semi-space-size=1"];
+
 /** Milliseconds until a started daemon must have announced that it listens. */
 const START_DEADLINE = 20_000;
 
@@ -31,7 +34,7 @@ export async function startDaemon(
 }
 
 async function spawnDaemon(dir: RuntimeDir): Promise<void> {
-  const [program, ...args] = selfCommand();
+  const [program, ...args] = selfCommand({ engineFlags: DAEMON_ENGINE });
   const child = new Deno.Command(program, {
     args: [...args, "daemon", "--announce"],
     cwd: "/",

@@ -2,7 +2,8 @@
 import { HoldfastError } from "../core/errors.ts";
 import type { Transport } from "../core/host.ts";
 
-const READ_SIZE = 128 * 1024;
+/** A little more than one frame of a stream's data. */
+const READ_SIZE = 68 * 1024;
 
 export function socketTransport(conn: Deno.Conn): Transport {
   let closed = false;
