@@ -78,7 +78,13 @@ async function demo(): Promise<void> {
   await Deno.writeFile(`${home}/original`, content);
   const remote = `${home}/copy`;
   const put = await step("put 64 MiB", async () => {
-    const { code, stderr } = await holdfast(["put", ...options, "demo", `${home}/original`, remote]);
+    const { code, stderr } = await holdfast([
+      "put",
+      ...options,
+      "demo",
+      `${home}/original`,
+      remote,
+    ]);
     check(code === 0, `put failed: ${stderr}`);
     return "";
   });
@@ -92,7 +98,11 @@ async function demo(): Promise<void> {
   check(equal(await Deno.readFile(`${home}/back`), content), "the file came back changed");
 
   await step("relay: three actions on stdin", async () => {
-    const lines = [`EXEC: echo one`, `PUT: ${home}/key ${home}/relayed`, `EXEC: cat ${home}/relayed`];
+    const lines = [
+      `EXEC: echo one`,
+      `PUT: ${home}/key ${home}/relayed`,
+      `EXEC: cat ${home}/relayed`,
+    ];
     const { code, stdout, stderr } = await holdfast(
       ["client", ...options, "demo"],
       lines.map((line) => `${line}\n`).join(""),
@@ -101,14 +111,22 @@ async function demo(): Promise<void> {
     return "EXEC, PUT, EXEC over one session";
   });
   check(server.seen.connections === 1, `${server.seen.connections} connections were made`);
-  rows.push(["connections the server saw", String(server.seen.connections), "for all of the above"]);
+  rows.push([
+    "connections the server saw",
+    String(server.seen.connections),
+    "for all of the above",
+  ]);
 }
 
 async function step(what: string, run: () => Promise<string>): Promise<number> {
   const began = performance.now();
   const note = await run();
   const took = performance.now() - began;
-  rows.push([what, took < 10_000 ? `${took.toFixed(0)} ms` : `${(took / 1000).toFixed(1)} s`, note]);
+  rows.push([
+    what,
+    took < 10_000 ? `${took.toFixed(0)} ms` : `${(took / 1000).toFixed(1)} s`,
+    note,
+  ]);
   console.log(`- ${what}`);
   return took;
 }

@@ -137,9 +137,12 @@ async function play(workspace: Workspace, words: string[], steps: Step[]) {
     clearEnv: true,
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr) || "the player was too slow");
-  return JSON.parse(new TextDecoder().decode(stdout)) as {
+  const played = JSON.parse(new TextDecoder().decode(stdout)) as {
     status: number;
     shown: string;
     restored: boolean;
   };
+  // Python tells an end by signal N as -N; a shell tells it as 128+N.
+  if (played.status < 0) played.status = 128 - played.status;
+  return played;
 }
