@@ -30,7 +30,7 @@ export function directHost(connection: SshConnection): Host {
       const token = crypto.randomUUID();
       const line = commandLine(options, terminal ? null : token);
       const child = await sessions.take(() => connection.exec(line, { terminal }));
-      void child.exit.catch(() => {}).then(() => sessions.release());
+      void child.closed.then(() => sessions.release());
       return terminal ? child : trackChild(child, { token, connection });
     },
     stat: async (path) => (await sftp()).stat(path),
@@ -66,27 +66,37 @@ function commandLine({ command, cwd, env }: SpawnOptions, token: string | null):
   return `exec ${quoteWords(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words])}`;
 }
 
-/** Lets sessions wait when the server refuses more. */
+/** Learns from the server's refusals how many sessions it takes, and lets the others wait. */
 class SessionQueue {
   #open = 0;
+  #limit = Infinity;
   #waiting: (() => void)[] = [];
 
   async take<T>(open: () => Promise<T>): Promise<T> {
     for (;;) {
+      while (this.#open >= this.#limit) {
+        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      }
       this.#open++;
       try {
         return await open();
       } catch (error) {
-        this.#open--;
         const full = error instanceof HoldfastError && error.kind === "limit";
-        if (!full || this.#open === 0) throw error;
-        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+        if (full && this.#open > 1) {
+          this.#open--;
+          this.#limit = this.#open;
+        } else {
+          this.release();
+          throw error;
+        }
       }
     }
   }
 
   release(): void {
     this.#open--;
-    this.#waiting.shift()?.();
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#limit = Infinity;
   }
 }

@@ -16,6 +16,8 @@ export class SshChild implements Child {
   readonly stderr: ByteSource;
   /** Rejects with kind `disconnected` when the channel ended without a status. */
   readonly exit: Promise<ExitStatus>;
+  /** Resolves when the server has freed the session. */
+  readonly closed: Promise<void>;
   #channel: ClientChannel;
   #stdin: StreamSink;
   #lose!: (error: HoldfastError) => void;
@@ -28,6 +30,7 @@ export class SshChild implements Child {
     this.#stdin = stdin;
     this.stdout = new StreamSource(channel);
     this.stderr = new StreamSource(channel.stderr);
+    this.closed = new Promise((resolve) => channel.on("close", () => resolve()));
     this.exit = new Promise((resolve, reject) => {
       this.#lose = reject;
       channel.on("exit", (code: number | null, signal?: string) => {

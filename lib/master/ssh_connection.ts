@@ -4,7 +4,7 @@
  */
 
 import { HoldfastError } from "../core/errors.ts";
-import type { Child, TerminalSize } from "../core/host.ts";
+import type { TerminalSize } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import type { Ask, Question } from "./ask.ts";
 import { Authentication } from "./authentication.ts";
@@ -279,9 +279,9 @@ export class SshConnection {
   }
 
   /** Starts `command` in the login shell of the host. */
-  async exec(command: string, options: ExecOptions = {}): Promise<Child> {
+  async exec(command: string, options: ExecOptions = {}): Promise<SshChild> {
     const { terminal, env } = options;
-    return await this.#open<Child>("run a command", (done) => {
+    return await this.#open<SshChild>("run a command", (done) => {
       const pty = terminal && {
         term: terminal.term,
         cols: terminal.columns,
