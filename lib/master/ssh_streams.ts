@@ -12,6 +12,7 @@ import { HoldfastError } from "../core/errors.ts";
 export class StreamSource implements ByteSource {
   #stream: Readable;
   #ended = false;
+  #cancelled = false;
   #waiter: (() => void) | null = null;
 
   constructor(stream: Readable) {
@@ -28,7 +29,7 @@ export class StreamSource implements ByteSource {
   }
 
   async read(): Promise<Uint8Array | null> {
-    while (true) {
+    while (!this.#cancelled) {
       const chunk: Buffer | null = this.#stream.read();
       if (chunk !== null && chunk.length > 0) {
         return new Uint8Array(chunk.buffer as ArrayBuffer, chunk.byteOffset, chunk.byteLength);
@@ -36,11 +37,12 @@ export class StreamSource implements ByteSource {
       if (this.#ended) return null;
       await new Promise<void>((resolve) => this.#waiter = resolve);
     }
+    return null;
   }
 
   /** Discards what is still to come, so that the peer is not held up by it. */
   cancel(): void {
-    this.#ended = true;
+    this.#cancelled = true;
     this.#stream.removeAllListeners("readable");
     this.#stream.resume();
     this.#wake();
