@@ -4,6 +4,8 @@ import { absolute, shellWords } from "./host_paths.ts";
 import { attempt, osError } from "./os_error.ts";
 
 const READ_SIZE = 64 * 1024;
+/** What a pipe takes in one piece. */
+const SMALL_WRITE = 4096;
 const SETSID = "/usr/bin/setsid";
 
 let setsid: boolean | undefined;
@@ -75,7 +77,11 @@ export function denoStdio(): Transport {
       const count = await Deno.stdin.read(buffer);
       return count === null ? null : buffer.subarray(0, count);
     },
-    write: (bytes) => writeAll(Deno.stdout, bytes),
+    // A small batch goes at once: the way over Deno's threads costs more than the wait for the next reader.
+    async write(bytes) {
+      if (bytes.length > SMALL_WRITE) return await writeAll(Deno.stdout, bytes);
+      for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+    },
     close() {
       // The process is about to end; closing a descriptor under a pending read would fail it.
     },
