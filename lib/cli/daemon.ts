@@ -1,6 +1,12 @@
 /** `holdfast daemon`: hold the connections. Clients start it with `--announce` when there is none. */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
-import { LOG_LEVELS, type LogLevel, readSettings } from "../rendezvous/settings.ts";
+import {
+  LOG_LEVELS,
+  type LogLevel,
+  readSettings,
+  type Settings,
+  settingsEnvironment,
+} from "../rendezvous/settings.ts";
 import { COMMON_OPTIONS, integer, type OptionTable, parseOptions, seconds } from "./options.ts";
 
 export const usage = "holdfast daemon [options]";
@@ -45,7 +51,7 @@ export async function run(args: string[]): Promise<number> {
   }
   if (!given.announce) {
     const settings = readSettings(given);
-    if (!given.foreground) return await startInBackground();
+    if (!given.foreground) return await startInBackground(settings);
     const { runDaemon } = await import("../daemon/run_daemon.ts");
     await runDaemon({ settings, onReady: () => console.error("holdfast: the daemon listens") });
     return 0;
@@ -66,8 +72,19 @@ export async function run(args: string[]): Promise<number> {
   }
 }
 
-async function startInBackground(): Promise<number> {
+async function startInBackground(settings: Settings): Promise<number> {
   const { connectDaemon } = await import("../client/session.ts");
+  await using running = await connectDaemon({ start: false });
+  if (running) {
+    const { pid } = await running.daemon("daemon", "status");
+    throw new HoldfastError(
+      "refused",
+      `Cannot start: a daemon is already running, pid ${pid}; run holdfast stop first`,
+    );
+  }
+  for (const [name, value] of Object.entries(settingsEnvironment(settings))) {
+    Deno.env.set(name, value);
+  }
   await using session = await connectDaemon();
   const { pid } = await session.daemon("daemon", "status");
   console.log(`holdfast: the daemon runs, pid ${pid}`);

@@ -3,12 +3,12 @@
  * contexts that act with its own authority, and routes between them and the connections it holds.
  */
 import { SENT_ENVIRONMENT } from "../client/session.ts";
-import { CALL_SERVICE, FIRST_DYNAMIC_HANDLE } from "../core/constants.ts";
+import { CALL_SERVICE, FIRST_DYNAMIC_HANDLE, FORWARD_LOG } from "../core/constants.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { encodeGreeting, type Greeting, readGreeting } from "../core/greeting.ts";
 import type { Transport } from "../core/host.ts";
-import { makeFrame } from "../core/frame.ts";
-import { encodeJson, type Json, type JsonObject } from "../core/json.ts";
+import { type Frame, makeFrame } from "../core/frame.ts";
+import { decodeJson, encodeJson, type Json, type JsonObject } from "../core/json.ts";
 import { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
@@ -58,6 +58,7 @@ export class Daemon {
       onEmpty: () => this.#considerIdle(),
     });
     serve(this.#router, this.#services());
+    this.#router.setStandardHandler(FORWARD_LOG, (frame) => this.#logFrom(frame));
     this.#considerIdle();
   }
 
@@ -97,6 +98,13 @@ export class Daemon {
     this.#cache.close(new HoldfastError("disconnected", `the daemon was stopped: ${why}`));
     for (const end of this.#clients.values()) end();
     this.#finish();
+  }
+
+  /** What a context has to say; it is untrusted, and no louder than a warning. */
+  #logFrom({ src, payload }: Frame): void {
+    const { level, text } = decodeJson(payload);
+    const known = level === "info" || level === "debug" ? level : "warn";
+    this.#options.log(known, `context ${src} says: ${String(text).slice(0, 1000)}`);
   }
 
   #check(greeting: Greeting): HoldfastError | null {

@@ -26,6 +26,16 @@ export function readSettings(given: Partial<Settings> = {}): Settings {
   };
 }
 
+/** The environment under which a daemon that is started later reads the same settings. */
+export function settingsEnvironment(settings: Settings): Record<string, string> {
+  return {
+    HOLDFAST_IDLE_TIMEOUT: String(settings.idleTimeout / 1000),
+    HOLDFAST_DAEMON_TIMEOUT: String(settings.daemonTimeout / 1000),
+    HOLDFAST_MAX_CONNECTIONS: String(settings.maxConnections),
+    HOLDFAST_LOG_LEVEL: settings.logLevel,
+  };
+}
+
 function seconds(name: string): number | undefined {
   const number = positive(name);
   return number === undefined ? undefined : Math.round(number * 1000);

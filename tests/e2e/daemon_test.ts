@@ -82,6 +82,24 @@ test("daemon: a second one refuses", async () => {
   assertEquals(await daemonOf(workspace), pid);
 });
 
+test("daemon: in the background it keeps the settings that it was started with", async () => {
+  await using workspace = await Workspace.create();
+  const words = ["--idle-timeout", "7", "--max-connections", "3", "--log-level", "debug"];
+  const started = await workspace.run("daemon", words);
+  const pid = await daemonOf(workspace);
+  assertEquals(
+    [started.code, started.stdout],
+    [0, `holdfast: the daemon runs, pid ${pid}\n`],
+  );
+  const environment = (await Deno.readTextFile(`/proc/${pid}/environ`)).split("\0");
+  for (const wanted of ["IDLE_TIMEOUT=7", "MAX_CONNECTIONS=3", "LOG_LEVEL=debug"]) {
+    assert(environment.includes(`HOLDFAST_${wanted}`), wanted);
+  }
+  const again = await workspace.run("daemon", words);
+  assertEquals(again.code, 255);
+  assertMatch(again.stderr, /^holdfast: Cannot start: a daemon is already running, pid \d+; .*\n$/);
+});
+
 test("daemon: killed while idle, it is replaced by the next call", async () => {
   await using workspace = await Workspace.create();
   await workspace.run("exec", ["local", "true"]);
