@@ -23,6 +23,10 @@ export async function main(words: readonly string[]): Promise<number> {
 }
 
 async function run(words: readonly string[]): Promise<number> {
+  const broken = words.find((word) => word.includes("\ufffd"));
+  if (broken !== undefined) {
+    throw new HoldfastError("usage", `Cannot read argument "${broken}": it is not valid UTF-8`);
+  }
   const [name, ...args] = words;
   if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
     return await (await help()).answer(words);

@@ -43,6 +43,8 @@ export interface Child {
   readonly exit: Promise<ExitStatus>;
   /** Signals the whole process group (`"SIGTERM"`); no error if it is gone. */
   kill(signal: string): void;
+  /** Whether the process or another one of its group is still there; false where that cannot be known. */
+  isAlive(): boolean;
   /** Tells the terminal its new size; without a terminal it does nothing. */
   resize(size: TerminalSize): void;
 }

@@ -145,6 +145,14 @@ function childOf(child: Deno.ChildProcess): Child {
         // The group has ended.
       }
     },
+    isAlive: () => {
+      try {
+        Deno.kill(-child.pid, 0 as never);
+        return true;
+      } catch {
+        return false;
+      }
+    },
     resize() {},
   };
 }

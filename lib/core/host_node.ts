@@ -161,6 +161,13 @@ function childOf(child: Spawned): Child {
         // The group has ended.
       }
     },
+    isAlive() {
+      try {
+        return process.kill(-child.pid!, 0);
+      } catch {
+        return false;
+      }
+    },
     resize() {},
   };
 }

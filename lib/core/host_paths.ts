@@ -11,5 +11,7 @@ export function absolute(host: { home(): string }, path: string): string {
 /** The words to execute: the login shell's `-c` for a command line, as sshd does it. */
 export function shellWords(options: SpawnOptions, shell: string | null): string[] {
   if (typeof options.command !== "string") return [...options.command];
-  return [shell!, "-c", options.command];
+  // sshd gives the shell its bare name, which begins its messages; other shells take no name here.
+  const name = /(?:^|\/)(sh|dash|bash|ksh|mksh|zsh)$/.exec(shell!);
+  return [shell!, "-c", options.command, ...name ? [name[1]] : []];
 }

@@ -136,8 +136,10 @@ async function terminate({ child, leave, done }: Running): Promise<void> {
       timer = setTimeout(resolve, grace, false);
     });
     const ended = await Promise.race([done.then(() => true, () => true), waited]);
+    // The leader's end is not the group's: what ignored the signal gets its time, too.
+    if (ended && child.isAlive()) await waited;
     clearTimeout(timer);
-    if (ended) return;
+    if (ended && !child.isAlive()) return;
   }
 }
 

@@ -5,7 +5,12 @@
 import type { Child, Host, SpawnOptions } from "./host.ts";
 
 /** Reads one line and runs it as the shell's own `-c` would have. */
-const WAIT = 'IFS= read -r HF||exit;eval "unset HF;$HF"';
+const WAIT = 'IFS= read -r HF||exit;eval "unset HF; $HF"';
+/** One command of plain words: a shell's `-c` does not stay behind it, but becomes it. */
+const SIMPLE = /^[\w.\/][\w.\/-]*( [^;&|(){}`\n]*)?$/;
+/** First words that no program may take the place of: what the shells themselves know. */
+const BUILTIN =
+  /^(\.|alias|bg|bind|break|builtin|caller|case|cd|chdir|command|compgen|complete|compopt|continue|coproc|declare|dirs|disown|do|done|echo|elif|else|enable|esac|eval|exec|exit|export|false|fc|fg|fi|for|function|getopts|hash|help|history|if|in|jobs|kill|let|local|logout|mapfile|popd|printf|pushd|pwd|read|readarray|readonly|return|select|set|shift|shopt|source|suspend|test|then|time|times|trap|true|type|typeset|ulimit|umask|unalias|unset|until|wait|while)$/;
 /** What the shell reads in one go at most; longer commands start a shell of their own. */
 const MAX_LINE = 4000;
 
@@ -24,7 +29,7 @@ export class SpareShell {
 
   constructor(host: Host) {
     this.#host = host;
-    this.#usable = /(^|\/)(sh|dash|bash|ksh|mksh|zsh)$/.test(host.shell ?? "");
+    this.#usable = /(^|\/)(sh|dash|bash)$/.test(host.shell ?? "");
   }
 
   /** A shell that runs `options.command`, or null: start one. */
@@ -36,8 +41,10 @@ export class SpareShell {
     const child = this.#spare;
     this.#spare = null;
     if (!child) return null;
+    const become = SIMPLE.test(command) && !BUILTIN.test(command.split(" ")[0]);
+    const line = `${become ? "exec " : ""}${command}\n`;
     try {
-      await child.stdin.write(new TextEncoder().encode(`${command}\n`));
+      await child.stdin.write(new TextEncoder().encode(line));
       return child;
     } catch {
       return null;

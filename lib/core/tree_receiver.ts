@@ -58,6 +58,8 @@ interface Folder {
   entry: TreeEntry;
   parent: Folder | null;
   ready: Promise<void>;
+  /** Made by this transfer: nothing else can be in it. */
+  fresh: boolean;
   /** Entries below it that are unfinished, and one for those that may follow. */
   open: number;
 }
@@ -188,6 +190,7 @@ class Receiver {
         `Cannot write ${JSON.stringify(path)}: it is a link to nothing`,
       );
     }
+    if (place.existing?.type === "other") throw notRegular(place.path);
     if (place.existing?.type === "directory" || path.endsWith("/")) {
       const why = place.existing ? "it is a directory" : "no such directory";
       throw new HoldfastError("io", `Cannot write ${JSON.stringify(place.path)}: ${why}`);
@@ -203,7 +206,7 @@ class Receiver {
     const { path } = place;
     if (entry.type === "directory") {
       this.#totals.directories++;
-      const folder: Folder = { ...place, entry, open: 1, ready: Promise.resolve() };
+      const folder: Folder = { ...place, entry, open: 1, ready: Promise.resolve(), fresh: false };
       this.#stack.push(folder);
       await this.#start(0, () => folder.ready = this.#makeDirectory(folder));
     } else if (entry.type === "symlink") {
@@ -234,10 +237,12 @@ class Receiver {
     }
   }
 
-  async #makeDirectory({ path, parent }: Folder): Promise<void> {
+  async #makeDirectory(folder: Folder): Promise<void> {
+    const { path, parent } = folder;
     await parent?.ready;
     try {
       await this.#host.mkdir(path, 0o700);
+      folder.fresh = true;
     } catch (error) {
       // The destination itself may be a link to a directory; below it links are not followed.
       const top = this.#inside && path === this.#destination;
@@ -251,6 +256,7 @@ class Receiver {
 
   async #makeLink(entry: TreeEntry, { path, parent }: Place): Promise<void> {
     await parent?.ready;
+    await this.#checkReplaceable(path, parent);
     await this.#replace(path, (temporary) => this.#host.symlink(entry.target!, temporary));
     this.#release(parent);
   }
@@ -272,6 +278,7 @@ class Receiver {
     const { path, parent, existing } = place;
     const mode = entry.mode ?? existing?.mode ?? null;
     await parent?.ready;
+    await this.#checkReplaceable(path, parent);
     await this.#replace(path, async (temporary) => {
       const file = await this.#host.create(temporary, mode === null ? undefined : mode & 0o777);
       const digest = new ContentDigest();
@@ -303,6 +310,13 @@ class Receiver {
     });
     this.#totals.files++;
     this.#release(parent);
+  }
+
+  /** What is neither file nor link in a directory that was there before must not be renamed over. */
+  async #checkReplaceable(path: string, parent: Folder | null): Promise<void> {
+    if (!parent || parent.fresh) return;
+    const found = await orNull(this.#host.lstat(path));
+    if (found?.type === "other") throw notRegular(path);
   }
 
   /** Makes something under a temporary name and renames it over `path`; removes it when that fails. */
@@ -344,6 +358,11 @@ async function orNull(found: Promise<FileInfo>): Promise<FileInfo | null> {
     if ((error as HoldfastError).kind === "not_found") return null;
     throw error;
   }
+}
+
+function notRegular(path: string): HoldfastError {
+  const text = `Cannot write ${JSON.stringify(path)}: it is a device, pipe or socket, no file`;
+  return new HoldfastError("io", text);
 }
 
 function malformed(): HoldfastError {

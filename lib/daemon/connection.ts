@@ -160,8 +160,13 @@ export class Connection {
     this.#abort.abort(reason);
     this.#core?.link.close(reason);
     this.#direct?.close(reason);
+    void this.#leave().then(() => this.#onClosed(reason));
+  }
+
+  /** Commands that ran directly are ended over the connection, as long as there is one. */
+  async #leave(): Promise<void> {
+    if (this.#direct) await Promise.race([this.#direct.ended, this.#endpoint?.closed]);
     this.#endpoint?.close();
-    this.#onClosed(reason);
   }
 
   async #reach(): Promise<void> {

@@ -52,7 +52,7 @@ export class ConnectionCache {
   ): Promise<number> {
     const plan = await this.#planner.plan(request, options.signal);
     let connection = this.#connections.get(plan.key);
-    connection ??= this.#create(plan, options.ask);
+    if (!connection || connection.isClosed) connection = this.#create(plan, options.ask);
     connection.clients.add(options.client);
     this.#connections.delete(plan.key);
     this.#connections.set(plan.key, connection);
@@ -80,8 +80,11 @@ export class ConnectionCache {
     return found.length;
   }
 
-  close(reason: HoldfastError): void {
-    for (const connection of [...this.#connections.values()]) connection.close(reason);
+  /** Closes all; resolves when what ran over them has had its chance to end. */
+  async close(reason: HoldfastError): Promise<void> {
+    const connections = [...this.#connections.values()];
+    for (const connection of connections) connection.close(reason);
+    await Promise.all(connections.map((connection) => connection.closed));
   }
 
   #create(plan: Plan, ask: Ask): Connection {

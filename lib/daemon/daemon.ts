@@ -95,9 +95,9 @@ export class Daemon {
 
   /** Ends every connection; what waits fails with `why`. */
   stop(why: string): void {
-    this.#cache.close(new HoldfastError("disconnected", `the daemon was stopped: ${why}`));
+    const reason = new HoldfastError("disconnected", `the daemon was stopped: ${why}`);
+    void this.#cache.close(reason).then(() => this.#finish());
     for (const end of this.#clients.values()) end();
-    this.#finish();
   }
 
   /** What a context has to say; it is untrusted, and no louder than a warning. */

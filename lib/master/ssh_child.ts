@@ -59,6 +59,10 @@ export class SshChild implements Child {
     } catch { /* an unknown name or a closed channel: nothing to do */ }
   }
 
+  isAlive(): boolean {
+    return false;
+  }
+
   resize(size: TerminalSize): void {
     this.#channel.setWindow(size.rows, size.columns, 0, 0);
   }

@@ -248,12 +248,15 @@ export class SshConnection {
   /** `user@host:port` */
   readonly description: string;
   readonly closed: Promise<HoldfastError | null>;
+  /** Resolves before that, and before any command is told: when nothing more can be started over it. */
+  readonly lost: Promise<HoldfastError | null>;
   #client: Ssh2Client;
   #way: SshSocket;
   #environment: Record<string, string>;
   #children = new Set<SshChild>();
   #ended: HoldfastError | null | undefined;
   #finish!: (reason: HoldfastError | null) => void;
+  #onLost!: (reason: HoldfastError | null) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Takes over an authenticated client and the way below it. */
@@ -266,6 +269,7 @@ export class SshConnection {
     this.#way = options.way;
     this.#environment = environmentFor(options.settings);
     this.closed = new Promise((resolve) => this.#finish = resolve);
+    this.lost = new Promise((resolve) => this.#onLost = resolve);
     client.on("error", (error: Error & { level?: string }) => {
       const silent = error.level === "client-timeout";
       this.#end(this.#lost(silent ? "it stopped answering" : error.message));
@@ -328,6 +332,7 @@ export class SshConnection {
   #end(reason: HoldfastError | null): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
+    this.#onLost(reason);
     const error = reason ?? this.#gone();
     for (const child of this.#children) child.lose(error);
     this.#client.end(); // says good-bye where that is still possible

@@ -16,7 +16,7 @@ export async function sshEndpoint(
     description,
     host: directHost(connection),
     startCore: (line) => connection.exec(line),
-    closed: connection.closed.then((reason) =>
+    closed: connection.lost.then((reason) =>
       reason ?? new HoldfastError("disconnected", `${description}: the connection was closed`)
     ),
     close: () => connection.close(),

@@ -30,6 +30,7 @@ export function trackChild(
         await killer.exit.catch(() => {});
       });
     },
+    isAlive: () => child.isAlive(),
     resize: (size) => child.resize(size),
   };
 }

@@ -58,6 +58,7 @@ export async function bootstrap(
       reject(new HoldfastError("timeout", text));
     }, deadline);
   });
+  let failed = false;
   try {
     // All at once, so that starting a context costs one round trip.
     const greeting = encodeGreeting({
@@ -90,6 +91,7 @@ export async function bootstrap(
     });
     return { link, runtime: printable(`${read.greeting.body.runtime}`).slice(0, 16), closed };
   } catch (error) {
+    failed = true;
     transport.close();
     child.kill("SIGKILL");
     if (!(error instanceof NoGreeting)) throw error;
@@ -103,6 +105,7 @@ export async function bootstrap(
     );
   } finally {
     clearTimeout(timer);
+    if (failed) child.stderr.cancel();
   }
 }
 

@@ -12,6 +12,8 @@ export interface DirectContext {
   link: Link;
   /** Ends its processes and its route; idempotent. */
   close(reason: HoldfastError): void;
+  /** Resolves when what it ran has ended and its unfinished files are removed. */
+  ended: Promise<void>;
 }
 
 /** Makes the context `id` below `router`, with the same services as any other. */
@@ -28,11 +30,13 @@ export function directContext(
   const link = new Link(id, above);
   router.addRoute(id, link);
   let reason: HoldfastError | null = null;
+  let onEnded: () => void = () => {};
+  const ended = new Promise<void>((resolve) => onEnded = resolve);
   void up.run({
     onFrame: (frame) => inner.receive(frame, up),
     onClose: () => {
       if (reason) inner.removeLink(up, reason);
-      close().catch(() => {});
+      close().catch(() => {}).then(onEnded);
     },
   });
   void link.run({
@@ -44,6 +48,7 @@ export function directContext(
   return {
     id,
     link,
+    ended,
     close(why) {
       if (reason) return;
       reason = why;

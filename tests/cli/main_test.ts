@@ -212,3 +212,16 @@ Deno.test("main: its static closure has no node: and no npm:", async () => {
   assert(seen.size <= 4, `${seen.size} modules: ${[...seen].join(" ")}`);
   assertStringIncludes([...seen].join(" "), "command_table.ts");
 });
+
+Deno.test("main: an argument that is not UTF-8 is refused, not changed", async () => {
+  const main = new URL("main.ts", ROOT).pathname;
+  const script = 'exec "$0" run -A --quiet "$1" exec local -- "$(printf "\\377")"';
+  const { code, stderr } = await new Deno.Command("sh", {
+    args: ["-c", script, Deno.execPath(), main],
+  }).output();
+  const text = new TextDecoder().decode(stderr);
+  assertEquals([code, /^holdfast: Cannot read argument .* not valid UTF-8\n$/.test(text)], [
+    2,
+    true,
+  ]);
+});

@@ -524,3 +524,25 @@ test("file service: methods are for parents only", async () => {
   assertEquals((await assertRejects(call, HoldfastError)).kind, "refused");
   stream.cancel();
 });
+
+for (const direction of ["put", "fetch"] as const) {
+  test(`${direction}: a pipe is not replaced by a file, named or in a tree`, async () => {
+    await using b = await bench(direction);
+    const { dir } = b;
+    await Deno.mkdir(dir.join("source"));
+    await Deno.writeTextFile(dir.join("source/name"), "content");
+    await Deno.mkdir(dir.join("target/source"), { recursive: true });
+    const pipes = [dir.join("pipe"), dir.join("target/source/name")];
+    await new Deno.Command("mkfifo", { args: pipes }).output();
+    for (
+      const [source, destination] of [["source/name", "pipe"], ["source", "target"]]
+    ) {
+      const error = await assertRejects(
+        () => b.copy([dir.join(source)], dir.join(destination)),
+        HoldfastError,
+      );
+      assertStringIncludes(error.message, "it is a device, pipe or socket, no file");
+    }
+    for (const pipe of pipes) assert((await Deno.lstat(pipe)).isFifo, pipe);
+  });
+}

@@ -96,6 +96,38 @@ for (const runtime of ["deno", "node", "bun", "none"] as const) {
         });
       }
 
+      await t.step("disconnect ends it", async () => {
+        const { end } = await start("target", "echo ready; exec sleep 1000");
+        await workspace.run("disconnect", ["target"]);
+        assertEquals((await end()).code, 255);
+        await assertGone(account);
+      });
+
+      await t.step("a command that ends well on TERM keeps its status", async () => {
+        await account.write(
+          "graceful",
+          "#!/bin/sh\ntrap 'exit 0' TERM\necho ready\nwhile :; do sleep 0.01; done\n",
+        );
+        await workspace.run("exec", ["target", "chmod +x graceful"]);
+        for (let i = 0; i < 3; i++) {
+          const { process, end } = await start("target", "./graceful");
+          process.kill("SIGTERM");
+          assertEquals((await end()).code, 0);
+        }
+      });
+
+      if (runtime === "deno") {
+        await t.step("what ignores HUP behind a shell that ended is ended, too", async () => {
+          const { process, end } = await start(
+            "target",
+            "nohup sleep 1000 >/dev/null 2>&1 </dev/null & echo ready; wait",
+          );
+          process.kill("SIGKILL");
+          await end();
+          await assertGone(account);
+        });
+      }
+
       await t.step("--leave keeps it", async () => {
         await workspace.run("exec", ["target", "mkfifo go gone"]);
         const { process, end } = await start(
