@@ -89,6 +89,7 @@ export class SignalForwarder {
     for (const name of FORWARDED) {
       Deno.addSignalListener(`SIG${name}`, () => {
         if (name === "INT") this.#interrupts++;
+        if (name === "USR1") void shutDebugger();
         if (this.#process && this.#interrupts < PATIENCE) return this.#process.kill(name);
         this.received = name;
         limit.abort(new HoldfastError("cancelled", `ended by SIG${name}`));
@@ -99,4 +100,11 @@ export class SignalForwarder {
   attach(process: RemoteProcess): void {
     this.#process = process;
   }
+}
+
+async function shutDebugger(): Promise<void> {
+  const { closeInspector }: typeof import("../rendezvous/close_inspector.ts") = await import(
+    "../rendezvous/close_inspector.ts" as string
+  );
+  await closeInspector();
 }

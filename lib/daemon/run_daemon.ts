@@ -4,6 +4,7 @@
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import { hex } from "../core/greeting.ts";
+import { closeInspector } from "../rendezvous/close_inspector.ts";
 import { locateRuntimeDir, makeRuntimeDir, type RuntimeDir } from "../rendezvous/runtime_dir.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import { VERSION } from "../rendezvous/version.ts";
@@ -44,6 +45,8 @@ export async function runDaemon({ settings, onReady }: RunOptions): Promise<void
   const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
   const onSignal = () => daemon.stop("it got a signal");
   for (const signal of signals) Deno.addSignalListener(signal, onSignal);
+  const onDebug = () => void closeInspector();
+  Deno.addSignalListener("SIGUSR1", onDebug);
   const onDefect = (event: ErrorEvent | PromiseRejectionEvent) => {
     event.preventDefault();
     const error = event instanceof ErrorEvent ? event.error : event.reason;
@@ -57,6 +60,7 @@ export async function runDaemon({ settings, onReady }: RunOptions): Promise<void
   await daemon.finished;
   withdraw();
   for (const signal of signals) Deno.removeSignalListener(signal, onSignal);
+  Deno.removeSignalListener("SIGUSR1", onDebug);
   log("info", `daemon ends, pid ${Deno.pid}`);
 }
 
