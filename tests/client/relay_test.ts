@@ -233,7 +233,8 @@ test.needs("sshd", "namespaces")(
     await stdout.cancel();
     const stderr = await new Response(process.stderr).text();
     assertEquals((await process.status).code, 0);
-    assertMatch(stderr, /^holdfast: [^\n]*\n$/);
+    // `again` may have been said, but its action not yet ended, when the second connection was cut.
+    assertMatch(stderr, /^(holdfast: Lost [^\n]*\n){1,2}$/);
   },
 );
 
