@@ -110,12 +110,11 @@ class ProxyProcess implements SshSocket {
     child.status.then(() => this.#ended = true);
     const complaints = this.#collect();
     // The reason usually comes just after the output ended, but a grandchild may hold stderr open for ever.
-    const end = async (stream: Duplex) => {
+    const lastWords = async () => {
       let timer: ReturnType<typeof setTimeout> | undefined;
       const patience = new Promise((resolve) => timer = setTimeout(resolve, COMPLAINT_DELAY));
       await Promise.race([complaints, patience]);
       clearTimeout(timer);
-      stream.push(null);
     };
     this.stream = new Duplex({
       read() {
@@ -123,13 +122,16 @@ class ProxyProcess implements SshSocket {
           ({ value }) => {
             if (value !== undefined) {
               this.push(Buffer.from(value.buffer, value.byteOffset, value.length));
-            } else end(this);
+            } else lastWords().then(() => this.push(null));
           },
           () => this.push(null),
         );
       },
       write(chunk: Uint8Array<ArrayBuffer>, _encoding, done) {
-        writer.write(chunk).then(() => done(), (error: Error) => done(error));
+        writer.write(chunk).then(
+          () => done(),
+          (error: Error) => lastWords().then(() => done(error)),
+        );
       },
       final(done) {
         writer.close().then(() => done(), () => done());
