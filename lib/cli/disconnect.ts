@@ -2,7 +2,7 @@
  * `holdfast disconnect`: close the connection to a target; commands that run there fail. Starts nothing, and a
  * connection that is not held is as good as closed.
  */
-import { connectDaemon } from "../client/session.ts";
+import { connectDaemon, sentEnvironment } from "../client/session.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
 import { parseTarget } from "../rendezvous/target.ts";
@@ -18,9 +18,6 @@ export const usage = "holdfast disconnect [options] TARGET";
 
 export const options = { ...SSH_OPTIONS, ...COMMON_OPTIONS } satisfies OptionTable;
 
-/** What decides how a host is reached, as `client/session.ts` sends it. */
-const ENVIRONMENT = ["HOME", "USER", "LOGNAME", "PATH", "SSH_AUTH_SOCK"];
-
 export async function run(args: string[]): Promise<number> {
   const { options: given, positionals } = await parseOptions(args, options);
   const [target, superfluous] = positionals;
@@ -34,12 +31,10 @@ export async function run(args: string[]): Promise<number> {
     console.log("no daemon is running");
     return 0;
   }
-  const env: JsonObject = {};
-  for (const name of ENVIRONMENT) env[name] = Deno.env.get(name);
   const { closed } = await session.daemon("connection", "disconnect", {
     target,
     ssh: sshOptions(given) as unknown as JsonObject,
-    env,
+    env: sentEnvironment(),
     cwd: Deno.cwd(),
   });
   if (closed === 0) console.log(`no connection to ${target} is held`);

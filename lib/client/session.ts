@@ -10,17 +10,10 @@ import { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
 import { checkRuntimeDir, locateRuntimeDir } from "../rendezvous/runtime_dir.ts";
+import type { SshOptions } from "../rendezvous/ssh_options.ts";
 import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
 
-/** ssh's own options, as `cli/options.ts` reads them and `master/ssh_config.ts` takes them. */
-export interface SshOptions {
-  configFile?: string;
-  identityFiles?: string[];
-  port?: number;
-  user?: string;
-  jump?: string;
-  options?: string[];
-}
+export type { SshOptions };
 
 export interface OpenRequest {
   target: string;
@@ -101,10 +94,15 @@ async function meet(
   throw new HoldfastError("version", "Cannot use the daemon: another version keeps replacing it");
 }
 
-function openCall(request: Omit<OpenRequest, "signal">) {
+/** This client's part of {@linkcode SENT_ENVIRONMENT}. */
+export function sentEnvironment(): JsonObject {
   const env: JsonObject = {};
   for (const name of SENT_ENVIRONMENT) env[name] = Deno.env.get(name);
-  const args = { ...request, env, cwd: Deno.cwd() } as unknown as JsonObject;
+  return env;
+}
+
+function openCall(request: Omit<OpenRequest, "signal">) {
+  const args = { ...request, env: sentEnvironment(), cwd: Deno.cwd() } as unknown as JsonObject;
   return { service: "connection", method: "open", args };
 }
 

@@ -8,25 +8,12 @@ import { userInfo } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
+import type { SshOptions } from "../rendezvous/ssh_options.ts";
+
+export type { SshOptions };
 
 /** Keywords in lower case, each with its values as `ssh -G` prints them. */
 export type RawConfig = Map<string, string[]>;
-
-/** ssh's own options, as the user gave them. */
-export interface SshOptions {
-  /** `-F` */
-  configFile?: string;
-  /** `-i`, in order */
-  identityFiles?: string[];
-  /** `-p` */
-  port?: number;
-  /** `-l`, or the user part of the TARGET */
-  user?: string;
-  /** `-J` */
-  jump?: string;
-  /** `-o`, each `Name=value` */
-  options?: string[];
-}
 
 export type StrictHostKeyChecking = "yes" | "accept-new" | "ask" | "no";
 
