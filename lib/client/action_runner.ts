@@ -43,6 +43,8 @@ export class ActionRunner implements AsyncDisposable {
   /** The context to use; null when it has to be asked for. */
   #context: number | null = null;
   #opened = false;
+  /** `#context` is known to serve files. */
+  #hasFiles = false;
 
   constructor(destination: Destination, options: ActionRunnerOptions) {
     this.#destination = destination;
@@ -96,9 +98,12 @@ export class ActionRunner implements AsyncDisposable {
     const { connect, signal } = this.#options;
     this.#session ??= this.#watch(await connect());
     const { router } = this.#session;
-    if (this.#context !== null) return { router, context: this.#context };
+    if (this.#context !== null && (purpose === "command" || this.#hasFiles)) {
+      return { router, context: this.#context };
+    }
     const context = await this.#session.open({ ...this.#destination, purpose, signal });
-    if (this.#opened) this.#context = context;
+    if (this.#opened || purpose === "files") this.#context = context;
+    this.#hasFiles = purpose === "files";
     this.#opened = true;
     return { router, context };
   }
@@ -118,6 +123,7 @@ export class ActionRunner implements AsyncDisposable {
   #forget(): void {
     this.#context = null;
     this.#opened = false;
+    this.#hasFiles = false;
   }
 }
 

@@ -26,6 +26,7 @@ export interface Destination {
   target: string;
   ssh: SshOptions;
   password?: string;
+  becomePassword?: string;
 }
 
 export interface InitOptions {
@@ -95,10 +96,12 @@ export function readDestination(fields: Fields, options: InitOptions = {}): Dest
   const become = becomeHop(fields);
   if (become) hops.push(become);
   const password = text(fields, "password");
+  const becomePassword = text(fields, "become_pass");
   return {
     target: formatTarget(hops),
     ssh: { ...present(sshOptions(fields, options.ssh)) },
     ...password === undefined ? {} : { password },
+    ...become && becomePassword !== undefined ? { becomePassword } : {},
   };
 }
 

@@ -22,6 +22,8 @@ export interface OpenRequest {
   purpose?: "command" | "files" | "terminal";
   /** A password that need not be asked for (the relay's init block). */
   password?: string;
+  /** The same for sudo, su and doas. */
+  becomePassword?: string;
   signal?: AbortSignal;
 }
 

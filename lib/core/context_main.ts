@@ -1,50 +1,42 @@
 /** The core's entry in a remote context: greets its parent, serves it, and ends with its link. */
+import { FORWARD_LOG, SHUTDOWN } from "./constants.ts";
+import { Context } from "./context.ts";
+import { CORE_MODULES } from "./core_modules.ts";
+import { HoldfastError } from "./errors.ts";
 import { checkVersion, encodeGreeting, hex, readGreeting } from "./greeting.ts";
 import type { Host, Transport } from "./host.ts";
 import { denoHost, denoStdio } from "./host_deno.ts";
 import { nodeHost, nodeStdio } from "./host_node.ts";
+import { Importer } from "./importer.ts";
 import { Link } from "./link.ts";
-import { FORWARD_LOG } from "./constants.ts";
-import { HoldfastError } from "./errors.ts";
-import { ProcessService } from "./process_service.ts";
-import { FileService } from "./file_service.ts";
+import { start as startProcesses } from "./process_service.ts";
 import { Router } from "./router.ts";
-import { serve, type Service } from "./service.ts";
 
-/** What the first stage leaves for us: the core as it was received. */
+/** What the first stage leaves for us: the core as it was received, and how it was inflated. */
 interface FirstStage {
   core: Uint8Array;
+  inflate(bytes: Uint8Array): Promise<string>;
 }
 
-/** The services that every context has, on a host of its own. */
-export function contextServices(host: Host): {
-  services: Record<string, Service>;
-  close(): Promise<void>;
-} {
-  const processes = new ProcessService(host);
-  const files = new FileService(host);
-  return {
-    services: {
-      process: processes.service,
-      file: files.service,
-      context: { ping: { policy: "parents", handle: () => null } },
-    },
-    async close() {
-      await Promise.all([processes.close(), files.close()]);
-    },
-  };
+/** What the parent's greeting tells. */
+interface Birth {
+  id: number;
+  parents: number[];
+  name: string;
+  owner: string;
 }
 
-async function main({ core }: FirstStage): Promise<void> {
+async function main({ core, inflate }: FirstStage): Promise<void> {
   const onDeno = "Deno" in globalThis;
   if (onDeno) restoreEnvironment();
-  const host = onDeno ? denoHost : nodeHost();
+  const host: Host = onDeno ? denoHost : nodeHost();
   const transport: Transport = onDeno ? denoStdio() : nodeStdio();
-  const hash = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", core as BufferSource)));
+  const digest = await crypto.subtle.digest("SHA-256", core as BufferSource);
+  const hash = hex(new Uint8Array(digest));
   await transport.write(encodeGreeting({ runtime: host.runtime }, hash));
   const { greeting, rest } = await readGreeting(transport);
   checkVersion(greeting);
-  const { id, parents } = greeting.body as { id: number; parents: number[] };
+  const { id, parents, name, owner } = greeting.body as unknown as Birth;
   const router = new Router({
     id,
     parentIds: parents,
@@ -56,14 +48,22 @@ async function main({ core }: FirstStage): Promise<void> {
   });
   const link = new Link(parents[0], transport);
   router.setParent(link);
-  const { services, close } = contextServices(host);
-  serve(router, services);
+  const importer = new Importer(router, { core: CORE_MODULES, inflate });
+  const compressed = { compressed: core, hash };
+  const context = new Context({ router, host, name, owner, importer, core: compressed });
+  context.start(startProcesses);
+  router.setStandardHandler(SHUTDOWN, ({ auth }) => {
+    if (router.hasParentAuthority(auth)) link.close(null);
+  });
   await link.run({
     onFrame: (frame) => router.receive(frame, link),
     onClose: (error) =>
-      router.removeLink(link, error ?? new HoldfastError("disconnected", "the parent is gone")),
+      router.removeLink(
+        link,
+        error ?? new HoldfastError("disconnected", "the parent is gone"),
+      ),
   }, rest);
-  await close();
+  await context.close();
 }
 
 /** Takes back what the first stage set so that Deno writes nothing to the disk. */

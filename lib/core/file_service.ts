@@ -1,6 +1,7 @@
 /** Carries files and trees for other contexts: one stream each, in either direction. */
 import { HoldfastError, toHoldfastError } from "./errors.ts";
 import type { Host } from "./host.ts";
+import type { StartServices } from "./context.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Call, Service } from "./service.ts";
 import { ReceiveStream, SendStream } from "./stream.ts";
@@ -24,6 +25,11 @@ export interface ReceiveArguments {
   /** See `ReceiveTreeOptions`. */
   names: (string | null)[];
 }
+
+export const start: StartServices = ({ host }) => {
+  const files = new FileService(host);
+  return { services: { file: files.service }, close: () => files.close() };
+};
 
 /** The methods `send` and `receive`. */
 export class FileService {

@@ -17,7 +17,11 @@ export const LIMITS = {
   /** Streams and calls that one context may have open in another, together. */
   openPerPeer: 4096,
   /** Routes below one link. */
-  routesPerLink: 65536,
+  routesPerLink: 4096,
+  /** Frames against the rules (forged, misdirected routes) before a child's link is cut. */
+  dropped: 1000,
+  /** Modules that one child may have asked for and not yet got. */
+  modulesWanted: 256,
   /** Noise (banner, motd, profile output) before a greeting. */
   noise: 256 * 1024,
   /** JSON of a greeting. */

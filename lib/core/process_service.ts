@@ -1,13 +1,14 @@
 /** Runs processes for other contexts: their streams, their signals, and their end when the caller goes. */
 import { HoldfastError, toHoldfastError } from "./errors.ts";
 import type { ByteSource, Child, ExitStatus, Host, SpawnOptions } from "./host.ts";
+import type { StartServices } from "./context.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Call, Service } from "./service.ts";
 import { SpareShell } from "./spare_shell.ts";
 import { pump, ReceiveStream, SendStream } from "./stream.ts";
 
 /** What a process group gets when nobody wants it any more, and milliseconds to end before what follows. */
-const ENDING = [["SIGHUP", 1000], ["SIGTERM", 4000], ["SIGKILL", 2000]] as const;
+const ENDING = [["SIGHUP", 1000], ["SIGTERM", 2000], ["SIGKILL", 1000]] as const;
 
 /**
  * Arguments of `process.exec`. Streams are handles that the caller opened. The reply is an
@@ -29,6 +30,11 @@ interface Running {
   /** Resolves when the process has ended and its output is closed. */
   done: Promise<unknown>;
 }
+
+export const start: StartServices = ({ host }) => {
+  const processes = new ProcessService(host);
+  return { services: { process: processes.service }, close: () => processes.close() };
+};
 
 export class ProcessService {
   readonly #host: Host;

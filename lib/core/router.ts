@@ -1,5 +1,6 @@
 /** Decides where each frame goes: to a handler of this context, over another link, or back as a dead reply. */
 import {
+  ADD_ROUTE,
   CALL_SERVICE,
   DEL_ROUTE,
   FIRST_DYNAMIC_HANDLE,
@@ -27,6 +28,8 @@ export interface RouterOptions {
   /** Contexts above, nearest first; empty at the root. */
   parentIds?: readonly number[];
   onWarning?: (text: string) => void;
+  /** Whether a child may announce context `id` behind its link: the root knows to whom it gave which ids. */
+  mayAnnounce?: (id: number, link: Link) => boolean;
 }
 
 /**
@@ -41,6 +44,7 @@ export class Router {
   readonly id: number;
   readonly parentIds: readonly number[];
   readonly #warn: (text: string) => void;
+  readonly #mayAnnounce: (id: number, link: Link) => boolean;
   #parent: Link | null = null;
   readonly #routes: Map<number, Link> = new Map();
   readonly #handlers: Map<number, Handler> = new Map();
@@ -52,6 +56,8 @@ export class Router {
     this.id = options.id;
     this.parentIds = options.parentIds ?? [];
     this.#warn = options.onWarning ?? (() => {});
+    this.#mayAnnounce = options.mayAnnounce ?? (() => true);
+    this.#handlers.set(ADD_ROUTE, this.#standard((frame, link) => this.#onAddRoute(frame, link)));
     this.#handlers.set(DEL_ROUTE, this.#standard((frame, link) => this.#onDelRoute(frame, link)));
   }
 
@@ -66,8 +72,21 @@ export class Router {
     this.#parent = link;
   }
 
+  get parentLink(): Link | null {
+    return this.#parent;
+  }
+
+  /** Contexts behind `link` from now on include `id`; those above are told. */
   addRoute(id: number, link: Link): void {
     this.#routes.set(id, link);
+    if (this.#parent) {
+      this.#emit(this.#parent, { dst: this.#parent.peer, handle: ADD_ROUTE }, encodeJson({ id }));
+    }
+  }
+
+  /** Gives up a context that does not answer: whoever waits for it is told. */
+  forget(id: number, reason: HoldfastError): void {
+    this.#lose([id], reason);
   }
 
   linkOf(id: number): Link | undefined {
@@ -111,6 +130,21 @@ export class Router {
       for (const handler of mirrors?.values() ?? []) handler.onDead(reason);
       for (const listener of this.#goneListeners) listener(id, reason);
     }
+  }
+
+  #onAddRoute(frame: Frame, link: Link): void {
+    if (!link || link === this.#parent || frame.src !== link.peer) return;
+    const id = decodeJson(frame.payload).id as number;
+    let behind = 0;
+    for (const via of this.#routes.values()) if (via === link) behind++;
+    if (behind >= LIMITS.routesPerLink) {
+      return link.close(new HoldfastError("limit", "it announced too many contexts"));
+    }
+    const taken = id === this.id || this.parentIds.includes(id) || this.#routes.has(id);
+    if (!Number.isInteger(id) || taken || !this.#mayAnnounce(id, link)) {
+      return this.#drop(link, `it announces context ${id}, which is not its own`);
+    }
+    this.addRoute(id, link);
   }
 
   #onDelRoute(frame: Frame, link: Link): void {
@@ -336,10 +370,13 @@ export class Router {
     else this.#route(reply, null);
   }
 
-  /** Some of what is wrong is told; a peer that sends more of it does not fill our log. */
+  /** Some of what is wrong is told; a peer that sends more of it does not fill our log, and much more ends its link. */
   #drop(link: Link | null, why: string): void {
-    if (!link || link.dropped++ >= 10) return;
-    this.#warn(`dropped a frame from context ${link.peer}: ${why}`);
+    if (!link) return;
+    if (link.dropped++ < 10) this.#warn(`dropped a frame from context ${link.peer}: ${why}`);
+    if (link.dropped > LIMITS.dropped && link !== this.#parent && !link.privileged) {
+      link.close(new HoldfastError("limit", "it sent too many frames that break the rules"));
+    }
   }
 
   #emit(link: Link, header: { dst: number; handle: number }, payload: Uint8Array): void {

@@ -1,18 +1,19 @@
 /** The connections that are held, by what decides where they lead and who one is there. */
 import { HoldfastError } from "../core/errors.ts";
-import type { Router } from "../core/router.ts";
 import type { Ask } from "../master/ask.ts";
 import type { Settings } from "../rendezvous/settings.ts";
-import { Connection, type ConnectionStatus } from "./connection.ts";
+import type { Connection, ConnectionStatus } from "./connection.ts";
+import { HopConnection } from "./hop_connection.ts";
+import { HostConnection } from "./host_connection.ts";
 import type { Log } from "./log.ts";
-import { type OpenRequest, type Plan, Planner } from "./planner.ts";
+import { type OpenRequest, Planner, type Step } from "./planner.ts";
+import type { Tree } from "./tree.ts";
 
 /** Milliseconds between two looks at all connections. */
 const WATCH_INTERVAL = 1000;
 
 export interface CacheOptions {
-  router: Router;
-  allocateId: () => number;
+  tree: Tree;
   settings: Settings;
   log: Log;
   /** Called when the last connection has gone. */
@@ -22,7 +23,7 @@ export interface CacheOptions {
 /**
  * The cache.
  *
- * - Shared: requests with one key share one connection, and one attempt to make it.
+ * - Shared: requests with one key share one connection, and one attempt to make it; so do stacks with one beginning.
  * - A connection that failed or was lost is forgotten at once: the next request makes a new one.
  * - Idle connections close after `settings.idleTimeout`, or when the cap needs their place.
  */
@@ -50,13 +51,13 @@ export class ConnectionCache {
     request: OpenRequest,
     options: { client: number; ask: Ask; signal: AbortSignal },
   ): Promise<number> {
-    const plan = await this.#planner.plan(request, options.signal);
-    let connection = this.#connections.get(plan.key);
-    if (!connection || connection.isClosed) connection = this.#create(plan, options.ask);
-    connection.clients.add(options.client);
-    this.#connections.delete(plan.key);
-    this.#connections.set(plan.key, connection);
-    return await connection.open(request.purpose ?? "command");
+    const { steps } = await this.#planner.plan(request, options.signal);
+    let connection: Connection | null = null;
+    for (const step of steps) {
+      connection = this.#take(step, { above: connection, ask: options.ask });
+    }
+    connection!.clients.add(options.client);
+    return await connection!.open(request.purpose ?? "command");
   }
 
   /** Forgets a client; what nobody holds becomes idle. */
@@ -68,7 +69,8 @@ export class ConnectionCache {
 
   /** Closes the connections to a target; returns how many. */
   async disconnect(request: OpenRequest, signal: AbortSignal): Promise<number> {
-    const { key, target } = await this.#planner.plan(request, signal);
+    const { steps, target } = await this.#planner.plan(request, signal);
+    const { key } = steps.at(-1)!;
     const found = [...this.#connections.values()].filter((connection) =>
       connection.key === key || connection.target === target
     );
@@ -87,21 +89,25 @@ export class ConnectionCache {
     await Promise.all(connections.map((connection) => connection.closed));
   }
 
-  #create(plan: Plan, ask: Ask): Connection {
-    this.#makeRoom();
-    const { router, allocateId, log } = this.#options;
-    const connection = new Connection({
-      key: plan.key,
-      target: plan.target,
-      router,
-      allocateId,
-      log,
-      reach: (signal) => plan.reach(ask, signal),
-    });
-    this.#connections.set(plan.key, connection);
+  /** The connection for a step: the one that is held, or a new one. */
+  #take(step: Step, context: { above: Connection | null; ask: Ask }): Connection {
+    let connection = this.#connections.get(step.key);
+    if (!connection || connection.isClosed) connection = this.#create(step, context);
+    this.#connections.delete(step.key);
+    this.#connections.set(step.key, connection);
+    return connection;
+  }
+
+  #create(step: Step, { above, ask }: { above: Connection | null; ask: Ask }): Connection {
+    this.#makeRoom(above);
+    const { tree, log } = this.#options;
+    const common = { key: step.key, target: step.target, above, tree, log };
+    const connection = step.kind === "host"
+      ? new HostConnection({ ...common, reach: (signal) => step.reach({ above, ask, signal }) })
+      : new HopConnection({ ...common, ...step, above: above!, ask });
     void connection.closed.then((reason) => {
-      if (this.#connections.get(plan.key) === connection) this.#connections.delete(plan.key);
-      log("info", `${plan.target}: closed: ${reason.message}`);
+      if (this.#connections.get(step.key) === connection) this.#connections.delete(step.key);
+      log("info", `${step.target}: closed: ${reason.message}`);
       if (this.#connections.size > 0) return;
       clearInterval(this.#watcher);
       this.#watcher = undefined;
@@ -112,11 +118,11 @@ export class ConnectionCache {
   }
 
   /** The order of the map is the order of use: the first idle one is the least recently used. */
-  #makeRoom(): void {
+  #makeRoom(above: Connection | null): void {
     const { maxConnections } = this.#options.settings;
     if (this.#connections.size < maxConnections) return;
     for (const connection of this.#connections.values()) {
-      if (connection.clients.size > 0) continue;
+      if (!connection.isIdle || connection === above) continue;
       connection.close(
         new HoldfastError("disconnected", `${connection.target}: closed to make room for another`),
       );

@@ -10,7 +10,7 @@ import type { Transport } from "../core/host.ts";
 import { type Frame, makeFrame } from "../core/frame.ts";
 import { decodeJson, encodeJson, type Json, type JsonObject } from "../core/json.ts";
 import { Link } from "../core/link.ts";
-import { Router } from "../core/router.ts";
+import type { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
 import type { Ask } from "../master/ask.ts";
 import { socketTransport } from "../rendezvous/socket_transport.ts";
@@ -19,6 +19,7 @@ import { VERSION } from "../rendezvous/version.ts";
 import { ConnectionCache } from "./connection_cache.ts";
 import type { Log } from "./log.ts";
 import type { OpenRequest } from "./planner.ts";
+import { Tree } from "./tree.ts";
 
 /** Milliseconds that a new client has for its greeting. */
 const GREETING_DEADLINE = 10_000;
@@ -26,6 +27,8 @@ const GREETING_DEADLINE = 10_000;
 export interface DaemonOptions {
   settings: Settings;
   cookie: string;
+  /** Whose daemon it is, for people: `ann@laptop:4711`. */
+  owner: string;
   log: Log;
   /** Gives up the socket and the lock, so that another daemon can start; this one carries on its work. */
   onRetire: () => void;
@@ -35,12 +38,12 @@ export class Daemon {
   /** Resolves when the daemon has nothing left to do, or was stopped. */
   readonly finished: Promise<void>;
   readonly #options: DaemonOptions;
+  readonly #tree: Tree;
   readonly #router: Router;
   readonly #cache: ConnectionCache;
   /** By context id, with the way to end each. */
   readonly #clients: Map<number, () => void> = new Map();
   readonly #startedAt = performance.now();
-  #nextId = 1;
   #retired = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #finish: () => void = () => {};
@@ -49,10 +52,10 @@ export class Daemon {
     this.#options = options;
     const { settings, log } = options;
     this.finished = new Promise((resolve) => this.#finish = resolve);
-    this.#router = new Router({ id: 0, onWarning: (text) => log("warn", text) });
+    this.#tree = new Tree({ owner: options.owner, log });
+    this.#router = this.#tree.router;
     this.#cache = new ConnectionCache({
-      router: this.#router,
-      allocateId: () => this.#nextId++,
+      tree: this.#tree,
       settings,
       log,
       onEmpty: () => this.#considerIdle(),
@@ -122,7 +125,7 @@ export class Daemon {
     transport: Transport,
     { rest, call }: { rest: Uint8Array; call?: Json },
   ): Promise<void> {
-    const id = this.#nextId++;
+    const id = this.#tree.ids.take();
     const link = new Link(id, transport, { privileged: true });
     this.#router.addRoute(id, link);
     this.#clients.set(id, () => link.close(null));
@@ -148,7 +151,7 @@ export class Daemon {
 
   /** Length frames: for these clients the daemon is its own client. There is nobody who could be asked. */
   async #serveFrames(transport: Transport, onWelcome: () => void): Promise<void> {
-    const id = this.#nextId++;
+    const id = this.#tree.ids.take();
     const { serveLengthFrames } = await import("./length_frames.ts");
     const env: Record<string, string> = {};
     for (const name of SENT_ENVIRONMENT) {

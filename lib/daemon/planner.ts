@@ -1,5 +1,4 @@
 /** From a client's words to the way that leads to the target, and the key under which it is shared. */
-import { HoldfastError } from "../core/errors.ts";
 import { hex } from "../core/greeting.ts";
 import type { Ask } from "../master/ask.ts";
 import type { SshOptions, SshSettings } from "../master/ssh_config.ts";
@@ -7,8 +6,9 @@ import { sshEndpoint } from "../master/ssh_endpoint.ts";
 import { SshResolver } from "../master/ssh_resolver.ts";
 import { localEndpoint } from "../parent/local.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
-import { formatTarget, parseTarget } from "../rendezvous/target.ts";
-import type { Purpose } from "./connection.ts";
+import { formatTarget, type Hop, parseTarget, type SshHop } from "../rendezvous/target.ts";
+import type { Connection, Purpose } from "./connection.ts";
+import { dialer } from "./dialer.ts";
 import type { Log } from "./log.ts";
 
 /** What a client asks for; `client/session.ts` sends it. */
@@ -16,18 +16,42 @@ export interface OpenRequest {
   target: string;
   ssh?: SshOptions;
   purpose?: Purpose;
+  /** Logs in to the hosts. */
   password?: string;
+  /** For sudo, su and doas. */
+  becomePassword?: string;
   /** The client's environment, as far as it decides how a host is reached. */
   env: Record<string, string>;
   cwd: string;
 }
 
+/** What a step is made of besides its hop. */
+interface StepContext {
+  target: string;
+  /** The key of the step before; empty for the first. */
+  above: string;
+  request: OpenRequest;
+}
+
+/** One hop of a stack, and how its connection is made. */
+export type Step =
+  & { target: string; key: string }
+  & (
+    | {
+      /** A host, reached by this daemon, through `above` where there is one. */
+      kind: "host";
+      reach(
+        context: { above: Connection | null; ask: Ask; signal: AbortSignal },
+      ): Promise<Endpoint>;
+    }
+    | { kind: "hop"; method: string; argument?: string; password?: string }
+  );
+
+/** A stack as connections: each step goes through the one before. */
 export interface Plan {
   /** The target in canonical words. */
   target: string;
-  /** sha256 over all that decides where it leads and who one is there. */
-  key: string;
-  reach: (ask: Ask, signal: AbortSignal) => Promise<Endpoint>;
+  steps: Step[];
 }
 
 export class Planner {
@@ -43,38 +67,70 @@ export class Planner {
   /** Rejects with `usage` or `resolve` when the words or ssh_config make no sense. */
   async plan(request: OpenRequest, signal: AbortSignal): Promise<Plan> {
     const hops = parseTarget(request.target);
-    const target = formatTarget(hops);
-    const [hop] = hops;
-    if (hops.length > 1 || (hop.method !== "ssh" && hop.method !== "local")) {
-      throw new HoldfastError(
-        "usage",
-        `Cannot open target ${
-          JSON.stringify(target)
-        }: this version reaches one hop, a host by ssh or "local"`,
+    // A place on this machine is behind this machine.
+    if (!["ssh", "openssh", "local"].includes(hops[0].method)) hops.unshift({ method: "local" });
+    const steps: Step[] = [];
+    for (const [index, hop] of hops.entries()) {
+      const target = formatTarget(hops.slice(0, index + 1));
+      const above = steps.at(-1)?.key ?? "";
+      steps.push(
+        hop.method === "ssh"
+          ? await this.#sshStep(hop, { target, above, request, signal })
+          : index === 0 && hop.method === "local"
+          ? await this.#localStep(target)
+          : await this.#hopStep(hop, { target, above, request }),
       );
     }
-    if (hop.method === "local") {
-      return { target, key: await this.#digest("local"), reach: async () => localEndpoint() };
-    }
+    return { target: steps.at(-1)!.target, steps };
+  }
+
+  async #localStep(target: string): Promise<Step> {
+    return {
+      kind: "host",
+      target,
+      key: await this.#digest("local"),
+      reach: async () => localEndpoint(),
+    };
+  }
+
+  async #sshStep(
+    hop: SshHop,
+    { target, above, request, signal }: StepContext & { signal: AbortSignal },
+  ): Promise<Step> {
     const { env, cwd, password } = request;
     const options = { ...request.ssh };
     if (hop.user !== undefined) options.user = hop.user;
     if (hop.port !== undefined) options.port = hop.port;
+    // Its way is the hop before it, whatever ssh_config says.
+    if (above !== "") options.jump = "none";
     const resolved = await this.#resolver.resolve(hop.host, options, { env, cwd, signal });
     const settings = password === undefined ? resolved : { ...resolved, password };
     const agentSocket = env.SSH_AUTH_SOCK;
     return {
+      kind: "host",
       target,
-      key: await this.#digest(identity(settings, agentSocket)),
-      reach: (ask, signal) =>
-        sshEndpoint(settings, {
+      key: await this.#digest(above + identity(settings, agentSocket)),
+      reach: async ({ above, ask, signal }) =>
+        await sshEndpoint(settings, {
           ask,
           signal,
           agentSocket,
           log: this.#log,
           resolve: this.#resolver.resolve.bind(this.#resolver),
+          via: above ? await dialer(above) : undefined,
         }),
     };
+  }
+
+  async #hopStep(
+    hop: Exclude<Hop, SshHop>,
+    { target, above, request }: StepContext,
+  ): Promise<Step> {
+    const { method } = hop;
+    const argument = "argument" in hop ? hop.argument : undefined;
+    const password = request.becomePassword;
+    const key = await this.#digest(above + JSON.stringify([method, argument, password]));
+    return { kind: "hop", target, key, method, argument, password };
   }
 
   async #digest(text: string): Promise<string> {

@@ -41,7 +41,8 @@ export async function runDaemon({ settings, onReady }: RunOptions): Promise<void
     withdraw();
     lock.unlockSync();
   };
-  const daemon = new Daemon({ settings, cookie, log, onRetire: retire });
+  const owner = `${Deno.env.get("USER") ?? Deno.uid()}@${Deno.hostname()}:${Deno.pid}`;
+  const daemon = new Daemon({ settings, cookie, owner, log, onRetire: retire });
   const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
   const onSignal = () => daemon.stop("it got a signal");
   for (const signal of signals) Deno.addSignalListener(signal, onSignal);

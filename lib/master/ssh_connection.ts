@@ -18,7 +18,7 @@ import { resolveSsh, type SshContext } from "./ssh_config.ts";
 import type { SshOptions, SshSettings } from "./ssh_settings.ts";
 import { describe, type SshSocket } from "./ssh_socket.ts";
 import { deferredDuplex, StreamTransport } from "./ssh_streams.ts";
-import { type JumpSpec, openWay } from "./ssh_way.ts";
+import { type Jump, type JumpSpec, openWay } from "./ssh_way.ts";
 
 export { PHASE_DEADLINES };
 export type { Ask };
@@ -34,7 +34,7 @@ export interface ConnectSshOptions {
   agentSocket?: string;
   log?: Log;
   /** Go through this connection instead of resolving a way; it stays the caller's. */
-  via?: SshConnection;
+  via?: Jump;
   /** Resolves jump hosts; {@linkcode resolveSsh} when absent. */
   resolve?: (host: string, options: SshOptions, context: SshContext) => Promise<SshSettings>;
 }

@@ -1,4 +1,5 @@
 /** Starts the core behind a shell: sends it to a first stage, waits for its greeting and joins the link. */
+import type { CoreToSend } from "../core/context.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { checkVersion, encodeGreeting, NoGreeting, readGreeting } from "../core/greeting.ts";
 import type { Child, Transport } from "../core/host.ts";
@@ -7,14 +8,12 @@ import type { Router } from "../core/router.ts";
 import { printable } from "../core/printable.ts";
 import { NO_RUNTIME } from "./first_stage.ts";
 
-export interface CoreToSend {
-  compressed: Uint8Array;
-  hash: string;
-}
-
 export interface BootstrapOptions {
   /** Id of the new context. */
   id: number;
+  /** Its stack in the user's words, `web1,sudo`, and whose tree it belongs to, `ann@laptop:4711`. */
+  name: string;
+  owner: string;
   core: CoreToSend;
   /** Milliseconds until the greeting must have come. Default 30 000. */
   deadline?: number;
@@ -64,6 +63,8 @@ export async function bootstrap(
     const greeting = encodeGreeting({
       id: options.id,
       parents: [router.id, ...router.parentIds],
+      name: options.name,
+      owner: options.owner,
     }, options.core.hash);
     const sent = transport.write(options.core.compressed).then(() => transport.write(greeting));
     sent.catch(() => {});

@@ -1,10 +1,11 @@
 /** A context inside this process that serves another machine's host: how a target is reached without a core. */
-import { contextServices } from "../core/context_main.ts";
+import { Context } from "../core/context.ts";
 import type { HoldfastError } from "../core/errors.ts";
+import { start as startFiles } from "../core/file_service.ts";
 import type { Host } from "../core/host.ts";
 import { Link } from "../core/link.ts";
+import { start as startProcesses } from "../core/process_service.ts";
 import { Router } from "../core/router.ts";
-import { serve } from "../core/service.ts";
 import { transportPair } from "../core/transport_pair.ts";
 
 export interface DirectContext {
@@ -23,8 +24,10 @@ export function directContext(
 ): DirectContext {
   const [above, below] = transportPair();
   const inner = new Router({ id, parentIds: [router.id, ...router.parentIds] });
-  const { services, close } = contextServices(host);
-  serve(inner, services);
+  const nowhere = { name: "", owner: "", importer: null, core: null };
+  const context = new Context({ router: inner, host, ...nowhere });
+  context.start(startProcesses);
+  context.start(startFiles);
   const up = new Link(router.id, below);
   inner.setParent(up);
   const link = new Link(id, above);
@@ -36,7 +39,7 @@ export function directContext(
     onFrame: (frame) => inner.receive(frame, up),
     onClose: () => {
       if (reason) inner.removeLink(up, reason);
-      close().catch(() => {}).then(onEnded);
+      context.close().catch(() => {}).then(onEnded);
     },
   });
   void link.run({

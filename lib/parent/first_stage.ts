@@ -15,17 +15,30 @@ const SCRIPT = `for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun /usr/local/bin
   `p=$(command -v $r)&&case $p in *deno)HF_D=$DENO_DIR DENO_DIR=/dev/null/d DENO_NO_UPDATE_CHECK=1 ` +
   `exec "$p" eval --no-config --no-lock "$0";;/*)exec "$p" -e "$0";;esac;done;echo ${NO_RUNTIME}`;
 
-/** `size`: bytes of the compressed core (raw deflate). */
-function source(size: number): string {
-  return `const D=globalThis.Deno,N=${size},b=new Uint8Array(N);let o=0;` +
+/** `size`: bytes of the compressed core (raw deflate). `title`: what `ps` shows of the context. */
+function source(size: number, title: string): string {
+  return `/*${title}*/const D=globalThis.Deno,N=${size},b=new Uint8Array(N);let o=0;` +
     `for(;o<N;)try{o+=(D?D.stdin.readSync(b.subarray(o)):require("fs").readSync(0,b,o,N-o))||process.exit(1)}` +
     `catch(e){if(e.code==="EAGAIN")continue;throw e}` +
-    `globalThis.holdfast={core:b};` +
-    `(D?new Response(new Blob([b]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).text()` +
-    `:Promise.resolve(require("zlib").inflateRawSync(b).toString())).then(eval)`;
+    `const I=async b=>D?new Response(new Blob([b]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).text()` +
+    `:require("zlib").inflateRawSync(b).toString();` +
+    `globalThis.holdfast={core:b,inflate:I};I(b).then(eval)`;
 }
 
-/** The first stage for a core of `size` compressed bytes; under 1 KiB. */
-export function firstStage(size: number): string {
-  return `exec sh -c '${SCRIPT}' '${source(size)}'`;
+/** Characters of a title; longer ones lose their middle. */
+const TITLE = 120;
+
+/** What `ps` shows of a context: what it is, and whose. Only harmless characters are kept. */
+export function contextTitle({ name, owner }: { name: string; owner: string }): string {
+  const harmless = (text: string) => text.replace(/[^\w.,@=:/+-]/g, "_");
+  const short = harmless(name).replace(
+    new RegExp(`^(.{${TITLE / 2}}).*(.{${TITLE / 2}})$`),
+    "$1..$2",
+  );
+  return `holdfast: ${short} (${harmless(owner).slice(0, TITLE)})`;
+}
+
+/** The first stage for a core of `size` compressed bytes; under 1 KiB with any title of `contextTitle`. */
+export function firstStage(size: number, title = "holdfast"): string {
+  return `exec sh -c '${SCRIPT}' '${source(size, title)}'`;
 }

@@ -154,16 +154,6 @@ test("relay: a bad init block is one clear error that tells no secret", async ()
   assertEquals(workspace.processes(), []);
 });
 
-test("relay: become is refused by the daemon in its own words", async () => {
-  await using workspace = await Workspace.create();
-  const block = { remote_addr: "h", become: true, become_user: "ann", become_pass: "s3cret" };
-  const stdin = `${JSON.stringify(block)}\n${END}\nEXEC: id\n`;
-  const { code, stdout, stderr } = await relay(workspace, [], stdin);
-  assertEquals([code, stdout], [2, ""]);
-  assertStringIncludes(stderr, '"h,sudo=ann"');
-  assert(!stderr.includes("s3cret"), stderr);
-});
-
 test.needs("sshd", "namespaces")(
   "relay: logs in with the block's user, port and password, once for all actions",
   async () => {

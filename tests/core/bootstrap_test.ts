@@ -57,7 +57,13 @@ async function target(...runtimes: Runtime[]): Promise<Target> {
       });
       running.push(child.exit);
       const router = new Router({ id: 0 });
-      const started = await bootstrap(router, child, { id: 1, core, deadline });
+      const started = await bootstrap(router, child, {
+        id: 1,
+        name: "t",
+        owner: "t",
+        core,
+        deadline,
+      });
       links.push(started);
       return { ...started, router, child };
     },

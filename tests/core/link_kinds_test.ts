@@ -1,11 +1,12 @@
 /** One body of criteria over every kind of link: in memory, a Unix socket, and the core on each runtime. */
 
-import { contextServices } from "../../lib/core/context_main.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
 import type { ExitStatus } from "../../lib/core/host.ts";
 import { denoHost } from "../../lib/core/host_deno.ts";
 import { LIMITS } from "../../lib/core/limits.ts";
+import { ProcessService } from "../../lib/core/process_service.ts";
 import { Router } from "../../lib/core/router.ts";
+import type { Service } from "../../lib/core/service.ts";
 import { ReceiveStream, SendStream } from "../../lib/core/stream.ts";
 import { coreSource } from "../../lib/master/core_source.ts";
 import { bootstrap } from "../../lib/parent/bootstrap.ts";
@@ -43,14 +44,15 @@ const KINDS: Kind[] = [
 
 function joined(options: Partial<Parameters<typeof contextPair>[0]> = {}): Bench {
   // No spare shell: it would stay until this process ends.
-  const { services, close } = contextServices({ ...denoHost, shell: null });
-  const pair = contextPair({ services, ...options });
+  const processes = new ProcessService({ ...denoHost, shell: null });
+  const context: Service = { ping: { policy: "parents", handle: () => null } };
+  const pair = contextPair({ services: { process: processes.service, context }, ...options });
   return {
     parent: pair.parent,
     cut: pair.cut,
     async [Symbol.asyncDispose]() {
       await pair[Symbol.asyncDispose]();
-      await close();
+      await processes.close();
     },
   };
 }
@@ -88,7 +90,7 @@ async function onRuntime(runtime: Runtime): Promise<Bench> {
       .concat("/bin/sh", "-c", firstStage(core.compressed.length)),
   });
   const parent = new Router({ id: 0 });
-  const started = await bootstrap(parent, child, { id: 1, core });
+  const started = await bootstrap(parent, child, { id: 1, name: "t", owner: "t", core });
   assertEquals(started.runtime, runtime);
   return {
     parent,

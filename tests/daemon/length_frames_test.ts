@@ -185,7 +185,7 @@ test("length frames: nothing is answered to a wrong cookie but the refusal", asy
   for (const wrong of ["", cookie.slice(0, -1), cookie + "0", cookie.replace(/./g, "0"), 7, null]) {
     using client = await Client.connect(workspace);
     const init = JSON.stringify({ connection: "nonsense", cookie: wrong });
-    await client.send(init, "EXEC: touch owned");
+    await client.write(frame(init), frame("EXEC: touch owned"));
     const [status, stdout, stderr] = await client.answer();
     assertEquals([status, stdout], [255, ""]);
     assertStringIncludes(stderr, "Cannot authenticate");

@@ -1,0 +1,86 @@
+/** One context as its services see it: where they run, whom they speak for, and what ends with it. */
+import type { Host } from "./host.ts";
+import type { Importer } from "./importer.ts";
+import type { Router } from "./router.ts";
+import { serve, type Service } from "./service.ts";
+
+/** What a module of services exports as `start`. */
+export type StartServices = (context: Context) => Started;
+
+export interface Started {
+  /** By name; each name once in a context. */
+  services: Record<string, Service>;
+  /** Resolves when what they run has ended and is cleaned up. */
+  close?(): Promise<void>;
+}
+
+/** The core as it was received: what children are started from. */
+export interface CoreToSend {
+  /** Raw deflate. */
+  compressed: Uint8Array;
+  /** sha256 of `compressed`, hex. */
+  hash: string;
+}
+
+export interface ContextOptions {
+  router: Router;
+  host: Host;
+  /** Its stack in the user's words: `web1,sudo`. */
+  name: string;
+  /** Whose tree it is: `ann@laptop:4711`. */
+  owner: string;
+  /** Null in a direct context, which starts no children. */
+  importer: Importer | null;
+  core: CoreToSend | null;
+}
+
+export class Context {
+  readonly router: Router;
+  readonly host: Host;
+  readonly name: string;
+  readonly owner: string;
+  readonly importer: Importer | null;
+  readonly core: CoreToSend | null;
+  readonly #services: Record<string, Service> = {};
+  readonly #started: Started[] = [];
+  /** Modules of services that were loaded, by id. */
+  readonly #loads: Map<string, Promise<void>> = new Map();
+
+  constructor({ router, host, name, owner, importer, core }: ContextOptions) {
+    this.router = router;
+    this.host = host;
+    this.name = name;
+    this.owner = owner;
+    this.importer = importer;
+    this.core = core;
+    this.#services.context = {
+      ping: { policy: "parents", handle: () => null },
+      /** Services that are shipped on demand; resolves when they can be called. */
+      load: { policy: "parents", handle: ({ module }) => this.#load(String(module)) },
+    };
+    serve(router, this.#services);
+  }
+
+  start(start: StartServices): void {
+    const started = start(this);
+    this.#started.push(started);
+    Object.assign(this.#services, started.services);
+  }
+
+  /** Ends what the services run, children first. */
+  async close(): Promise<void> {
+    await Promise.all(this.#started.map((started) => started.close?.()));
+  }
+
+  #load(id: string): Promise<void> {
+    let load = this.#loads.get(id);
+    if (!load) {
+      load = this.importer!.load(id).then((exports) =>
+        this.start((exports as { start: StartServices }).start)
+      );
+      load.catch(() => this.#loads.delete(id));
+      this.#loads.set(id, load);
+    }
+    return load;
+  }
+}

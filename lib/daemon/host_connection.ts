@@ -1,0 +1,169 @@
+/**
+ * A connection to a host, or to this machine: the endpoint, the direct context that serves it at once, and the core
+ * that is started behind it.
+ */
+import { HoldfastError } from "../core/errors.ts";
+import { bootstrap, type Bootstrapped, NoRuntime } from "../parent/bootstrap.ts";
+import { type DirectContext, directContext } from "../parent/direct_context.ts";
+import type { Endpoint } from "../parent/endpoint.ts";
+import { contextTitle, firstStage } from "../parent/first_stage.ts";
+import { coreSource } from "../master/core_source.ts";
+import {
+  Connection,
+  type ConnectionDetails,
+  type ConnectionOptions,
+  type Purpose,
+} from "./connection.ts";
+
+/** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
+const SILENCE = { ask: 2500, giveUp: 5000 };
+
+export interface HostConnectionOptions extends ConnectionOptions {
+  /** Reaches the endpoint; aborted when nobody wants it any more. */
+  reach: (signal: AbortSignal) => Promise<Endpoint>;
+}
+
+/**
+ * The very first command gets the direct context while the core starts; when several wait already, all wait for the
+ * core, so that one session is all that the host's sshd sees.
+ */
+export class HostConnection extends Connection {
+  readonly #reachEndpoint: (signal: AbortSignal) => Promise<Endpoint>;
+  #waiting = 0;
+  #served = false;
+  #endpoint: Endpoint | null = null;
+  #direct: DirectContext | null = null;
+  #core: Bootstrapped | null = null;
+  #coreId = 0;
+  /** When the core was last asked for a sign of life. */
+  #askedAt = 0;
+  /** Settles when the core runs or is known not to. */
+  #started: Promise<void> = Promise.resolve();
+  #starting = false;
+
+  constructor({ reach, ...options }: HostConnectionOptions) {
+    super(options);
+    this.#reachEndpoint = reach;
+  }
+
+  get endpoint(): Endpoint | null {
+    return this.#endpoint;
+  }
+
+  protected async contextFor(purpose: Purpose, reached: Promise<void>): Promise<number> {
+    this.#waiting++;
+    try {
+      await reached;
+      if (purpose === "terminal") return this.#direct!.id;
+      const first = !this.#served && this.#waiting === 1 && purpose === "command";
+      this.#served = true;
+      if (!first || !this.#starting) await this.#started;
+      if (this.reason) throw this.reason;
+      if (!this.#core) {
+        if (purpose !== "hop") return this.#direct!.id;
+        throw new HoldfastError(
+          "bootstrap",
+          `${this.target}: nothing can be opened behind it: it has no deno, node or bun`,
+        );
+      }
+      if (purpose === "files") await this.tree.require(this.#coreId, "files");
+      return this.#coreId;
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  protected checkLife(now: number): void {
+    if (!this.#core) return;
+    const { heardAt } = this.#core.link;
+    if (this.#askedAt <= heardAt) {
+      if (now - heardAt < SILENCE.ask) return;
+      this.#askedAt = now;
+      const ping = { service: "context", method: "ping" };
+      this.tree.router.call(this.#coreId, ping).catch(() => {});
+    } else if (now - this.#askedAt > SILENCE.giveUp) {
+      this.close(
+        new HoldfastError("disconnected", `${this.target}: the host has stopped answering`),
+      );
+    }
+  }
+
+  protected details(): ConnectionDetails {
+    const traffic = this.#core?.link.traffic;
+    const state = !this.#endpoint
+      ? "connecting"
+      : this.#core
+      ? "ready"
+      : this.#starting
+      ? "starting"
+      : "direct";
+    return {
+      description: this.#endpoint?.description ?? this.target,
+      state,
+      runtime: this.#core?.runtime ?? null,
+      context: this.#core ? this.#coreId : this.#direct?.id ?? null,
+      received: traffic?.received ?? 0,
+      sent: traffic?.sent ?? 0,
+    };
+  }
+
+  /** Commands that ran directly are ended over the connection, as long as there is one. */
+  protected async leave(reason: HoldfastError): Promise<void> {
+    this.#core?.link.close(reason);
+    this.#direct?.close(reason);
+    if (this.#direct) await Promise.race([this.#direct.ended, this.#endpoint?.closed]);
+    this.#endpoint?.close();
+  }
+
+  protected async reach(): Promise<void> {
+    const { router, ids } = this.tree;
+    const endpoint = await this.#reachEndpoint(this.abort.signal);
+    if (this.reason) {
+      endpoint.close();
+      throw this.reason;
+    }
+    this.#endpoint = endpoint;
+    this.log("info", `${this.target}: connected as ${endpoint.description}`);
+    void endpoint.closed.then((reason) => this.close(reason));
+    this.#direct = directContext(router, { id: ids.take(), host: endpoint.host });
+    this.#starting = true;
+    this.#started = this.#startCore(endpoint);
+  }
+
+  async #startCore(endpoint: Endpoint): Promise<void> {
+    const { tree, log, target } = this;
+    const names = { name: target, owner: tree.owner };
+    try {
+      const core = await coreSource();
+      const line = firstStage(core.compressed.length, contextTitle(names));
+      const child = await endpoint.startCore(line);
+      const id = tree.ids.take();
+      const started = await bootstrap(tree.router, child, {
+        id,
+        ...names,
+        core,
+        onStderr: (text) => log("debug", `${target}: stderr of the core: ${text.trimEnd()}`),
+      });
+      if (this.reason) return started.link.close(this.reason);
+      this.#core = started;
+      this.#coreId = id;
+      log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
+      void started.closed.then((reason) =>
+        this.close(
+          new HoldfastError(
+            "disconnected",
+            `${target}: the connection was lost: ${reason.message}`,
+          ),
+        )
+      );
+    } catch (error) {
+      const expected = error instanceof NoRuntime;
+      log(
+        expected ? "info" : "warn",
+        `${target}: served directly: ${(error as Error).message}`,
+      );
+    } finally {
+      this.#starting = false;
+    }
+  }
+}

@@ -1,0 +1,78 @@
+/** The tree of contexts below the daemon: its router, the ids in it, and the modules that contexts were given. */
+import { ALLOCATE_ID } from "../core/constants.ts";
+import { CORE_MODULES } from "../core/core_modules.ts";
+import { HoldfastError } from "../core/errors.ts";
+import { Importer, type Module } from "../core/importer.ts";
+import { Router } from "../core/router.ts";
+import { isOwnModule, type OwnModule, ownModule } from "../master/own_modules.ts";
+import { ContextIds, RANGE } from "./context_ids.ts";
+import type { Log } from "./log.ts";
+
+/** Ranges of ids that one context may be given. */
+const RANGES_PER_CONTEXT = 64;
+
+export class Tree {
+  readonly router: Router;
+  readonly ids: ContextIds = new ContextIds();
+  /** Whose tree it is, for the titles of its processes: `ann@laptop:4711`. */
+  readonly owner: string;
+  readonly #importer: Importer;
+  readonly #loaded: Map<number, Map<OwnModule, Promise<void>>> = new Map();
+  readonly #ranges: Map<number, number> = new Map();
+
+  constructor({ owner, log }: { owner: string; log: Log }) {
+    this.owner = owner;
+    this.router = new Router({
+      id: 0,
+      onWarning: (text) => log("warn", text),
+      mayAnnounce: (id, link) => {
+        const given = this.ids.ownerOf(id);
+        return given !== undefined && this.router.linkOf(given) === link;
+      },
+    });
+    this.#importer = new Importer(this.router, {
+      core: CORE_MODULES,
+      inflate: () => Promise.reject(new HoldfastError("internal", "the root loads no modules")),
+      find,
+    });
+    this.router.setStandardHandler(ALLOCATE_ID, ({ src, replyTo }) => {
+      const ranges = this.#ranges.get(src) ?? 0;
+      const reply = { dst: src, handle: replyTo, replyTo: 0 };
+      if (ranges >= RANGES_PER_CONTEXT) {
+        const error = { kind: "limit", description: "Cannot allocate ids: it has too many" };
+        return this.router.sendJson(reply, { error });
+      }
+      this.#ranges.set(src, ranges + 1);
+      this.router.sendJson(reply, { ok: { first: this.ids.grant(src, RANGE), count: RANGE } });
+    });
+    this.router.onGone((id) => {
+      this.#loaded.delete(id);
+      this.#ranges.delete(id);
+      this.ids.release(id);
+    });
+  }
+
+  /** Sees that a context has one of our modules of services and has started it. */
+  async require(context: number, id: OwnModule): Promise<void> {
+    let modules = this.#loaded.get(context);
+    if (!modules) this.#loaded.set(context, modules = new Map());
+    let loaded = modules.get(id);
+    if (!loaded) {
+      loaded = this.#load(context, id);
+      modules.set(id, loaded);
+      loaded.catch(() => modules.delete(id));
+    }
+    await loaded;
+  }
+
+  async #load(context: number, id: OwnModule): Promise<void> {
+    await this.#importer.provide(context, id);
+    const args = { module: id };
+    await this.router.call(context, { service: "context", method: "load", args });
+  }
+}
+
+function find(id: string): Promise<Module> {
+  if (isOwnModule(id)) return ownModule(id);
+  return Promise.reject(new HoldfastError("not_found", `there is no module ${JSON.stringify(id)}`));
+}

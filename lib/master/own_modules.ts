@@ -1,0 +1,38 @@
+/** Holdfast's own modules that are shipped to contexts on demand: services that not every context needs. */
+import type { Module } from "../core/importer.ts";
+import { CORE_MODULES } from "../core/core_modules.ts";
+import { bundleScript } from "./bundle_script.ts";
+
+/** By the id under which contexts know them. */
+const ENTRIES = {
+  /** `file.send`, `file.receive` */
+  files: "../core/file_service.ts",
+  /** `hop.open`: children of a context */
+  hops: "../parent/hop_service.ts",
+} as const;
+
+export type OwnModule = keyof typeof ENTRIES;
+
+const built: Map<OwnModule, Promise<Module>> = new Map();
+
+export function isOwnModule(id: string): id is OwnModule {
+  return Object.hasOwn(ENTRIES, id);
+}
+
+/** Compiles it, once per process. */
+export function ownModule(id: OwnModule): Promise<Module> {
+  let module = built.get(id);
+  if (!module) built.set(id, module = build(id));
+  return module;
+}
+
+async function build(id: OwnModule): Promise<Module> {
+  const external = Object.keys(CORE_MODULES).flatMap((name) => [
+    `./${name}.ts`,
+    `../core/${name}.ts`,
+    `../../core/${name}.ts`,
+  ]);
+  const entry = new URL(ENTRIES[id], import.meta.url);
+  const source = await bundleScript(entry, { format: "cjs", external });
+  return { id, needs: [], requires: {}, source };
+}

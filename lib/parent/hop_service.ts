@@ -1,0 +1,88 @@
+/**
+ * Opens hops from inside a context: starts a child by a connection method, sends it this context's own core, and
+ * routes to it from then on. Shipped to a context the first time it opens one.
+ */
+import type { Context, StartServices } from "../core/context.ts";
+import { HoldfastError } from "../core/errors.ts";
+import type { Json, JsonObject } from "../core/json.ts";
+import type { Link } from "../core/link.ts";
+import type { Call } from "../core/service.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { contextTitle, firstStage } from "./first_stage.ts";
+import { openHop } from "./open_hop.ts";
+
+/** Arguments of `hop.open`. The reply is `{runtime}`, when the context answers and the route to it is known. */
+export interface OpenHopArguments {
+  /** Id of the new context. */
+  id: number;
+  method: string;
+  argument?: string;
+  /** The stack that the hop ends, in the user's words: `web1,sudo`. */
+  name: string;
+  /** A handle of the caller that answers questions; see {@linkcode HopQuestion}. */
+  ask: number;
+  /** Milliseconds until the new context must have answered, questions not counted. */
+  deadline: number;
+}
+
+/** What is asked at the handle `ask`; the reply is `{ok: string | null}`. */
+export interface HopQuestion {
+  /** The stack whose hop wants a password. */
+  name: string;
+  prompt: string;
+  /** 1 for the first time. */
+  attempt: number;
+}
+
+export const start: StartServices = (context) => {
+  const hops = new HopService(context);
+  return {
+    services: {
+      hop: { open: { policy: "parents", handle: (args, call) => hops.open(args, call) } },
+    },
+    close: () => hops.close(),
+  };
+};
+
+class HopService {
+  readonly #context: Context;
+  /** Links to children, with their end. */
+  readonly #children: Map<Link, Promise<unknown>> = new Map();
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  async open(args: JsonObject, call: Call): Promise<Json> {
+    const { id, method, argument, name, ask, deadline } = args as unknown as OpenHopArguments;
+    const { router, host, owner, core } = this.#context;
+    const line = firstStage(core!.compressed.length, contextTitle({ name, owner }));
+    const child = await openHop(host, { method, argument, label: name }, {
+      line,
+      deadline,
+      signal: call.signal,
+      ask: async ({ prompt, attempt }) => {
+        const question = { name, prompt, attempt };
+        const { handle, reply } = router.expectReply(call.src, { signal: call.signal });
+        router.sendJson({ dst: call.src, handle: ask, replyTo: handle }, question);
+        const answer = await reply;
+        return typeof answer === "string" ? answer : null;
+      },
+    });
+    const started = await bootstrap(router, child, { id, name, owner, core: core!, deadline })
+      .catch((error) => {
+        throw new HoldfastError(error.kind ?? "bootstrap", `${name}: ${error.message}`);
+      });
+    this.#children.set(started.link, started.closed);
+    void started.closed.then(() => this.#children.delete(started.link));
+    if (call.signal.aborted) started.link.close(null);
+    return { runtime: started.runtime };
+  }
+
+  /** Ends the children, which end theirs. */
+  async close(): Promise<void> {
+    const ends = [...this.#children.values()];
+    for (const link of this.#children.keys()) link.close(null);
+    await Promise.all(ends);
+  }
+}
