@@ -90,6 +90,8 @@ export interface OpenFile {
 /** Relative paths are relative to the user's home. */
 export interface Host {
   readonly runtime: "deno" | "node" | "bun" | "direct";
+  /** The runtime's program; null on a direct target. */
+  readonly runtimePath: string | null;
   /** The user's login shell, which runs command lines; null where it cannot be known. */
   readonly shell: string | null;
   spawn(options: SpawnOptions): Promise<Child>;

@@ -20,6 +20,9 @@ function hasSetsid(): boolean {
 
 export const denoHost: Host = {
   runtime: "deno",
+  get runtimePath() {
+    return Deno.execPath();
+  },
   get shell() {
     return Deno.env.get("SHELL") || "/bin/sh";
   },

@@ -1,5 +1,6 @@
 /** The host interface on node and bun. Modules come through `process`: the core is a script, not a module. */
 import type { ByteSource, Child, FileInfo, Host, OpenFile, Transport } from "./host.ts";
+import { builtin } from "./builtin.ts";
 import { absolute, shellWords } from "./host_paths.ts";
 import { attempt } from "./os_error.ts";
 
@@ -9,11 +10,7 @@ type ChildProcess = typeof import("node:child_process");
 type Spawned = import("node:child_process").ChildProcess;
 type Readable = import("node:stream").Readable;
 
-const { process, require: load } = globalThis as unknown as {
-  process: Process;
-  require: (name: string) => unknown;
-};
-const builtin = (name: string): unknown => process.getBuiltinModule?.(name) ?? load(name);
+const { process } = globalThis as unknown as { process: Process };
 
 /** Builds the host; not at load time, because on Deno these modules cost milliseconds. */
 export function nodeHost(): Host {
@@ -65,6 +62,7 @@ export function nodeHost(): Host {
 
   const host: Host = {
     runtime: "Bun" in globalThis ? "bun" : "node",
+    runtimePath: process.execPath,
     shell: process.env.SHELL || "/bin/sh",
     home: () => process.env.HOME ?? "/",
 

@@ -3,6 +3,7 @@
  * (`hop_connection.ts`). Owned by the cache; what it opened closes with it.
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
+import type { Transport } from "../core/host.ts";
 import type { Log } from "./log.ts";
 import type { Tree } from "./tree.ts";
 
@@ -141,6 +142,9 @@ export abstract class Connection {
       this.#onClosed(reason);
     });
   }
+
+  /** Connects from there to another host, where that needs no context. */
+  dial?(host: string, port: number): Promise<Transport>;
 
   /** Makes it; rejects with why it cannot be made. */
   protected abstract reach(): Promise<void>;

@@ -35,7 +35,7 @@ export class ConnectionCache {
 
   constructor(options: CacheOptions) {
     this.#options = options;
-    this.#planner = new Planner(options.log);
+    this.#planner = new Planner(options);
   }
 
   get size(): number {

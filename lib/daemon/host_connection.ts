@@ -3,6 +3,7 @@
  * that is started behind it.
  */
 import { HoldfastError } from "../core/errors.ts";
+import type { Transport } from "../core/host.ts";
 import { bootstrap, type Bootstrapped, NoRuntime } from "../parent/bootstrap.ts";
 import { type DirectContext, directContext } from "../parent/direct_context.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
@@ -46,8 +47,9 @@ export class HostConnection extends Connection {
     this.#reachEndpoint = reach;
   }
 
-  get endpoint(): Endpoint | null {
-    return this.#endpoint;
+  override async dial(host: string, port: number): Promise<Transport> {
+    if (this.#endpoint?.dial) return await this.#endpoint.dial(host, port);
+    throw new HoldfastError("connect", `${this.target}: it cannot connect to other hosts`);
   }
 
   protected async contextFor(purpose: Purpose, reached: Promise<void>): Promise<number> {
@@ -135,7 +137,7 @@ export class HostConnection extends Connection {
     const names = { name: target, owner: tree.owner };
     try {
       const core = await coreSource();
-      const line = firstStage(core.compressed.length, contextTitle(names));
+      const line = firstStage(core.compressed.length, { title: contextTitle(names) });
       const child = await endpoint.startCore(line);
       const id = tree.ids.take();
       const started = await bootstrap(tree.router, child, {
@@ -148,14 +150,7 @@ export class HostConnection extends Connection {
       this.#core = started;
       this.#coreId = id;
       log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
-      void started.closed.then((reason) =>
-        this.close(
-          new HoldfastError(
-            "disconnected",
-            `${target}: the connection was lost: ${reason.message}`,
-          ),
-        )
-      );
+      void started.closed.then((reason) => this.close(reason));
     } catch (error) {
       const expected = error instanceof NoRuntime;
       log(

@@ -10,6 +10,7 @@ import { formatTarget, type Hop, parseTarget, type SshHop } from "../rendezvous/
 import type { Connection, Purpose } from "./connection.ts";
 import { dialer } from "./dialer.ts";
 import type { Log } from "./log.ts";
+import type { Tree } from "./tree.ts";
 
 /** What a client asks for; `client/session.ts` sends it. */
 export interface OpenRequest {
@@ -56,12 +57,14 @@ export interface Plan {
 
 export class Planner {
   readonly #log: Log;
+  readonly #tree: Tree;
   readonly #resolver = new SshResolver();
   /** Mixed into every key, so that nothing can be learned of the passwords in them. */
   readonly #salt = hex(crypto.getRandomValues(new Uint8Array(32)));
 
-  constructor(log: Log) {
+  constructor({ log, tree }: { log: Log; tree: Tree }) {
     this.#log = log;
+    this.#tree = tree;
   }
 
   /** Rejects with `usage` or `resolve` when the words or ssh_config make no sense. */
@@ -117,7 +120,7 @@ export class Planner {
           agentSocket,
           log: this.#log,
           resolve: this.#resolver.resolve.bind(this.#resolver),
-          via: above ? await dialer(above) : undefined,
+          via: above ? await dialer(above, this.#tree) : undefined,
         }),
     };
   }

@@ -23,6 +23,7 @@ export function directHost(connection: SshConnection): Host {
   };
   return {
     runtime: "direct",
+    runtimePath: null,
     shell: null,
     home: () => "",
     async spawn(options) {

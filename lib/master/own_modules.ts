@@ -9,6 +9,8 @@ const ENTRIES = {
   files: "../core/file_service.ts",
   /** `hop.open`: children of a context */
   hops: "../parent/hop_service.ts",
+  /** `net.dial`: what an SSH hop behind a context runs over */
+  net: "../parent/net_service.ts",
 } as const;
 
 export type OwnModule = keyof typeof ENTRIES;

@@ -15,6 +15,7 @@ export async function sshEndpoint(
   return {
     description,
     host: directHost(connection),
+    dial: (host, port) => connection.dial(host, port),
     startCore: (line) => connection.exec(line),
     closed: connection.lost.then((reason) =>
       reason ?? new HoldfastError("disconnected", `${description}: the connection was closed`)

@@ -147,6 +147,39 @@ export class StreamTransport implements Transport {
   }
 }
 
+/** A transport as a duplex stream, for ssh2's `sock`. Its end is the stream's end. */
+export function transportDuplex(transport: Transport): Duplex {
+  let reading = false;
+  const duplex: Duplex = new Duplex({
+    read() {
+      if (reading) return;
+      reading = true;
+      transport.read().then((bytes) => {
+        reading = false;
+        duplex.push(bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      }, (error) => duplex.destroy(error));
+    },
+    write(chunk: Buffer, _encoding, done) {
+      transport.write(chunk).then(() => done(), done);
+    },
+    writev(chunks, done) {
+      transport.write(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer))).then(
+        () => done(),
+        done,
+      );
+    },
+    final(done) {
+      transport.close();
+      done();
+    },
+    destroy(error, done) {
+      transport.close();
+      done(error);
+    },
+  });
+  return duplex;
+}
+
 /**
  * A channel to run another ssh2 client over. It hands writes on only when the writer has finished: ssh2's
  * ChaCha20-Poly1305 keeps one state for all connections, so encrypting the outer packet in the middle of an inner one

@@ -8,13 +8,14 @@ import type { PhaseClock } from "./phase_clock.ts";
 import { checkHostName, checkUserName, startProxyCommand } from "./proxy_command.ts";
 import type { SshSettings } from "./ssh_settings.ts";
 import { addressesOf, connectTcp, describe, type SshSocket } from "./ssh_socket.ts";
-import type { StreamTransport } from "./ssh_streams.ts";
+import type { Duplex } from "node:stream";
 
 /** A connection that can reach further hosts; `SshConnection` is one. */
 export interface Jump {
   readonly description: string;
   readonly closed: Promise<unknown>;
-  dial(host: string, port: number): Promise<StreamTransport>;
+  /** The stream is what ssh2 runs over; `close` gives it up. */
+  dial(host: string, port: number): Promise<{ stream: Duplex; close(): void }>;
   close(): void;
 }
 

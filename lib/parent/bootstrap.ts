@@ -80,7 +80,8 @@ export async function bootstrap(
       void link.run({
         onFrame: (frame) => router.receive(frame, link),
         onClose: (error) => {
-          const reason = error ?? new HoldfastError("disconnected", "the link was closed");
+          const why = error ? `the link to it broke: ${error.message}` : "its context has ended";
+          const reason = new HoldfastError("disconnected", `${options.name}: ${why}`);
           router.removeLink(link, reason);
           // The core ends by itself, when it has ended its processes: a signal would leave those alone.
           const timer = setTimeout(() => child.kill("SIGKILL"), options.endGrace ?? 10_000);

@@ -10,10 +10,13 @@ export const NO_RUNTIME = "holdfast-no-runtime";
  * No single quote, backslash, newline or exclamation mark may stand in these: they travel inside single
  * quotes through whatever login shell the user has, csh and fish included.
  */
-const SCRIPT = `for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun /usr/local/bin/deno ` +
-  `/usr/local/bin/bun node /usr/local/bin/node ~/.nvm/versions/node/*/bin/node;do ` +
-  `p=$(command -v $r)&&case $p in *deno)HF_D=$DENO_DIR DENO_DIR=/dev/null/d DENO_NO_UPDATE_CHECK=1 ` +
-  `exec "$p" eval --no-config --no-lock "$0";;/*)exec "$p" -e "$0";;esac;done;echo ${NO_RUNTIME}`;
+function script(alsoTry: string): string {
+  return `for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun /usr/local/bin/deno ` +
+    `/usr/local/bin/bun node /usr/local/bin/node ~/.nvm/versions/node/*/bin/node ${alsoTry};do ` +
+    `p=$(command -v $r)&&case $p in /*)case \${p##*/} in deno*)HF_D=$DENO_DIR DENO_DIR=/dev/null/d ` +
+    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --no-config --no-lock "$0";;*)exec "$p" -e "$0";;esac;;esac;done;` +
+    `echo ${NO_RUNTIME}`;
+}
 
 /** `size`: bytes of the compressed core (raw deflate). `title`: what `ps` shows of the context. */
 function source(size: number, title: string): string {
@@ -25,20 +28,32 @@ function source(size: number, title: string): string {
     `globalThis.holdfast={core:b,inflate:I};I(b).then(eval)`;
 }
 
-/** Characters of a title; longer ones lose their middle. */
-const TITLE = 120;
+/** Characters of a name in a title; longer ones lose their middle. */
+const TITLE = 50;
 
 /** What `ps` shows of a context: what it is, and whose. Only harmless characters are kept. */
 export function contextTitle({ name, owner }: { name: string; owner: string }): string {
-  const harmless = (text: string) => text.replace(/[^\w.,@=:/+-]/g, "_");
-  const short = harmless(name).replace(
-    new RegExp(`^(.{${TITLE / 2}}).*(.{${TITLE / 2}})$`),
-    "$1..$2",
-  );
-  return `holdfast: ${short} (${harmless(owner).slice(0, TITLE)})`;
+  return `holdfast: ${short(name)} (${short(owner)})`;
+}
+
+function short(text: string): string {
+  const harmless = text.replace(/[^\w.,@=:/+-]/g, "_");
+  if (harmless.length <= TITLE) return harmless;
+  return `${harmless.slice(0, TITLE / 2)}..${harmless.slice(-TITLE / 2)}`;
+}
+
+export interface FirstStageOptions {
+  /** What `ps` shows, from {@linkcode contextTitle}. */
+  title?: string;
+  /** A runtime to try when none is found in the usual places: the one that the parent itself runs on. */
+  alsoTry?: string | null;
 }
 
 /** The first stage for a core of `size` compressed bytes; under 1 KiB with any title of `contextTitle`. */
-export function firstStage(size: number, title = "holdfast"): string {
-  return `exec sh -c '${SCRIPT}' '${source(size, title)}'`;
+export function firstStage(
+  size: number,
+  { title = "holdfast", alsoTry = null }: FirstStageOptions = {},
+): string {
+  const harmless = alsoTry !== null && /^\/[\w./@+-]{1,80}$/.test(alsoTry) ? alsoTry : "";
+  return `exec sh -c '${script(harmless)}' '${source(size, title)}'`;
 }

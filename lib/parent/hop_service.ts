@@ -56,7 +56,10 @@ class HopService {
   async open(args: JsonObject, call: Call): Promise<Json> {
     const { id, method, argument, name, ask, deadline } = args as unknown as OpenHopArguments;
     const { router, host, owner, core } = this.#context;
-    const line = firstStage(core!.compressed.length, contextTitle({ name, owner }));
+    const line = firstStage(core!.compressed.length, {
+      title: contextTitle({ name, owner }),
+      alsoTry: host.runtimePath,
+    });
     const child = await openHop(host, { method, argument, label: name }, {
       line,
       deadline,

@@ -1,0 +1,94 @@
+/** Connections that a context makes for others: what an SSH hop behind it runs over. Shipped on demand. */
+import { builtin } from "../core/builtin.ts";
+import type { StartServices } from "../core/context.ts";
+import { HoldfastError } from "../core/errors.ts";
+import type { Json, JsonObject } from "../core/json.ts";
+import type { Call } from "../core/service.ts";
+import { ReceiveStream, SendStream } from "../core/stream.ts";
+
+type Net = typeof import("node:net");
+type Socket = import("node:net").Socket;
+
+/** Arguments of `net.dial`. The reply is null, when it is connected; the streams live on. */
+export interface DialArguments {
+  host: string;
+  port: number;
+  /** Handles that the caller opened: what is sent there, and what comes from there. */
+  outgoing: number;
+  incoming: number;
+}
+
+export const start: StartServices = () => {
+  const open = new Set<Socket>();
+  return {
+    services: {
+      net: { dial: { policy: "parents", handle: (args, call) => dial(args, call, open) } },
+    },
+    // deno-lint-ignore require-await
+    async close() {
+      for (const socket of open) socket.destroy();
+    },
+  };
+};
+
+async function dial(args: JsonObject, call: Call, open: Set<Socket>): Promise<Json> {
+  const { host, port, outgoing, incoming } = args as unknown as DialArguments;
+  const at = (id: number) => ({ peer: call.src, id });
+  const source = ReceiveStream.accept(call.router, at(outgoing));
+  const sink = SendStream.accept(call.router, at(incoming));
+  const socket = (builtin("net") as Net).connect({ host, port });
+  open.add(socket);
+  socket.once("close", () => open.delete(socket));
+  const abort = () => socket.destroy(new Error("the call was cancelled"));
+  call.signal.addEventListener("abort", abort);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("error", reject);
+    });
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    const reason = new HoldfastError("connect", WORDS[code ?? ""] ?? message);
+    source.cancel(reason);
+    sink.abort(reason);
+    throw reason;
+  } finally {
+    call.signal.removeEventListener("abort", abort);
+  }
+  socket.setNoDelay(true);
+  void carryOut(source, socket);
+  void carryIn(socket, sink);
+  return null;
+}
+
+const WORDS: Record<string, string> = {
+  ECONNREFUSED: "connection refused",
+  EHOSTUNREACH: "no route to host",
+  ENETUNREACH: "network unreachable",
+  ETIMEDOUT: "timed out",
+  ENOTFOUND: "the name cannot be resolved",
+};
+
+async function carryOut(source: ReceiveStream, socket: Socket): Promise<void> {
+  try {
+    for (let bytes = await source.read(); bytes; bytes = await source.read()) {
+      await new Promise<void>((resolve, reject) =>
+        socket.write(bytes, (error) => error ? reject(error) : resolve())
+      );
+    }
+    socket.end();
+  } catch {
+    socket.destroy();
+    source.cancel();
+  }
+}
+
+async function carryIn(socket: Socket, sink: SendStream): Promise<void> {
+  try {
+    for await (const bytes of socket) await sink.write(bytes);
+    await sink.close();
+  } catch (error) {
+    socket.destroy();
+    sink.abort(new HoldfastError("disconnected", (error as Error).message));
+  }
+}
