@@ -1,0 +1,29 @@
+/**
+ * What a connection method is: how one tool (sudo, docker, ...) starts a shell at another place of the same
+ * machine or beside it. One file each in `methods/`; `open_hop.ts` does what they have in common.
+ */
+import type { ErrorKind } from "../core/errors.ts";
+
+/** What the tool says when it fails, what kind of failure that is, and our words for it after the hop's name. */
+export type Failure = [says: RegExp, kind: ErrorKind, text: string];
+
+export interface ConnectionMethod {
+  /**
+   * The program and its exact words that run `sh -c script` at the other place with our standard streams. Throws
+   * `usage` when `argument` makes no sense; one that begins with "-" has been refused before.
+   */
+  words(script: string, argument?: string): string[];
+  /** The tool makes HOME, USER, LOGNAME and SHELL the new user's; otherwise the script inside does it. */
+  setsLogin?: true;
+  /** Nothing can go between us and the shell: neither questions nor a change of user. */
+  plain?: true;
+  /** The tool may ask for a password: on stderr or its terminal, with a line that is left unfinished. */
+  asks?: true;
+  /**
+   * What it says when it wants a terminal, and where it then reads its password: from `stdin`, a pipe all the same;
+   * from its controlling `terminal`; or from a stdin that must be the terminal (`both`).
+   */
+  terminal?: { wanted: RegExp; reads: "stdin" | "terminal" | "both" };
+  /** The first that matches what the tool said is taken. Its messages are English. */
+  failures: readonly Failure[];
+}

@@ -1,0 +1,23 @@
+/** The connection method `sudo[=USER]`, USER being root when absent. */
+import type { ConnectionMethod } from "../connection_method.ts";
+
+/**
+ * `-H` and not `-i`: a login shell would read profiles, which takes time, can ask, hang or print, and does not
+ * exist for accounts such as www-data. sudo sets USER, LOGNAME and SHELL of the new user either way.
+ */
+export const sudo: ConnectionMethod = {
+  words: (script, user = "root") => [
+    ..."sudo -S -H -p".split(" "),
+    "[sudo] password for %p: ",
+    ...["-u", user, "--", "sh", "-c", script],
+  ],
+  setsLogin: true,
+  asks: true,
+  terminal: { wanted: /must have a tty|no tty present|terminal is required/, reads: "stdin" },
+  failures: [
+    [/unknown user/, "not_found", "there is no such user"],
+    [/not in the sudoers file|not allowed to|may not run/, "permission", "sudo does not allow it"],
+    [/incorrect password|no password was|password is required/, "auth", "the password was refused"],
+    [/no new privileges|must be setuid|effective uid/, "permission", "sudo cannot work here"],
+  ],
+};

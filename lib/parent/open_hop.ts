@@ -1,0 +1,123 @@
+/**
+ * Opens one hop from inside a context: runs the method's tool, answers its questions for a password, and yields the
+ * byte pipe to a shell inside. Used by the service that opens contexts, on every runtime.
+ */
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
+import { hex } from "../core/greeting.ts";
+import type { Child, Host } from "../core/host.ts";
+import { printable } from "../core/printable.ts";
+import type { ConnectionMethod } from "./connection_method.ts";
+import { CONNECTION_METHODS } from "./connection_methods.ts";
+import { hopScript } from "./hop_script.ts";
+import { NO_SCRIPT, toolTerminal } from "./tool_terminal.ts";
+import { type AskPassword, ToolTalk } from "./tool_talk.ts";
+
+/** Milliseconds that a tool gets to end before it is killed. */
+const GRACE = 2000;
+
+export interface HopToOpen {
+  method: string;
+  argument?: string;
+  /** Begins every message: the stack up to and including this hop, `web1,sudo=postgres`. */
+  label: string;
+}
+
+export interface OpenHopOptions {
+  /** For a POSIX shell, as `firstStage` gives it. */
+  line: string;
+  /** Gets a password from a person. */
+  ask: AskPassword;
+  /** Milliseconds that the tool may take, anew after each answer. Default 30 000. */
+  deadline?: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * Resolves with the process once a shell inside has announced itself and is about to run `line`: its stdin and stdout
+ * are that line's, with nothing of the tool's in them. Rejects with `auth`, `not_found`, `permission`, `usage`,
+ * `timeout`, `cancelled`, `limit` or `bootstrap`; the tool has then been ended, as far as we may signal it: what it
+ * runs as another user ends because its stdin has.
+ */
+export async function openHop(
+  host: Host,
+  hop: HopToOpen,
+  options: OpenHopOptions,
+): Promise<Child> {
+  try {
+    if (!Object.hasOwn(CONNECTION_METHODS, hop.method)) {
+      throw new HoldfastError("usage", "there is no such connection method");
+    }
+    const method = CONNECTION_METHODS[hop.method];
+    if (method.plain) return await host.spawn({ command: method.words(options.line) });
+    const opening = { host, hop, options, method };
+    return await open(opening, false) ?? (await open(opening, true))!;
+  } catch (error) {
+    const { kind, message } = toHoldfastError(error);
+    throw new HoldfastError(kind, `${printable(hop.label)}: ${message}`, { cause: error });
+  }
+}
+
+interface Opening {
+  host: Host;
+  hop: HopToOpen;
+  options: OpenHopOptions;
+  method: ConnectionMethod;
+}
+
+/** Null: the tool wants a terminal, and had none. */
+async function open(opening: Opening, terminal: boolean): Promise<Child | null> {
+  const { host, hop, options, method } = opening;
+  const mark = `hf${hex(crypto.getRandomValues(new Uint8Array(8)))}`;
+  const reads = method.terminal?.reads ?? "stdin";
+  const relayed = terminal && reads !== "stdin";
+  const script = hopScript(options.line, { mark, setsLogin: !!method.setsLogin, relayed });
+  const words = method.words(script, hop.argument);
+  const child = await host.spawn({
+    command: terminal ? toolTerminal(words, { reads, last: mark }) : words,
+    cwd: "/",
+    // Not LC_ALL: the script inside could not give back what it was. `script` runs what SHELL says.
+    env: { LANGUAGE: "en", ...terminal && { SHELL: "/bin/sh" } },
+  }).catch((error) => {
+    if (error.kind !== "not_found") throw error;
+    throw new HoldfastError("not_found", `there is no program ${words[0]} here`, { cause: error });
+  });
+  const { line: _, deadline = 30_000, ...rest } = options;
+  const talk = new ToolTalk(child, {
+    ...rest,
+    deadline,
+    method,
+    script,
+    mark,
+    tool: words[0],
+    hop: hop.label,
+  });
+  let opened = false;
+  try {
+    opened = await talk.untilOpen();
+    if (opened) return { ...child, stdout: talk.stdout, stderr: talk.stderr };
+    const status = await talk.lastWords();
+    if (!terminal && method.terminal?.wanted.test(talk.said)) return null;
+    if (terminal && status?.code === NO_SCRIPT) {
+      const text = `${words[0]} wants a terminal, and the program script (util-linux) is missing`;
+      throw new HoldfastError("bootstrap", text);
+    }
+    throw talk.failure(status);
+  } finally {
+    talk.stop();
+    if (!opened) await end(child);
+  }
+}
+
+/** Ends a tool that came to nothing; gives up on what runs as another user and ignores that its input is closed. */
+async function end(child: Child): Promise<void> {
+  child.stdin.close().catch(() => {});
+  child.stdout.cancel();
+  child.stderr.cancel();
+  // Not at once KILL: su and sudo hand TERM on to what they run.
+  child.kill("SIGTERM");
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise((resolve) => timer = setTimeout(resolve, GRACE));
+  await Promise.race([child.exit, late]);
+  clearTimeout(timer);
+  if (child.isAlive()) child.kill("SIGKILL");
+}

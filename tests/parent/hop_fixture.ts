@@ -1,0 +1,118 @@
+/** What the tests of connection methods share: a host that is an account's, and a hop with its bytes. */
+
+import { denoHost } from "../../lib/core/host_deno.ts";
+import type { ByteSource, Child, Host } from "../../lib/core/host.ts";
+import { openHop, type OpenHopOptions } from "../../lib/parent/open_hop.ts";
+import type { PasswordQuestion } from "../../lib/parent/tool_talk.ts";
+import type { Account } from "../support/accounts.ts";
+import { readProcess, waitUntilGone } from "../support/processes.ts";
+
+/** This machine as `account` would have it: its processes, its home, and no more right to signal than it has. */
+export function hostOf(account: Account, env: Record<string, string> = {}): Host {
+  const become = [
+    "setpriv",
+    `--reuid=${account.uid}`,
+    `--regid=${Deno.statSync(account.home).gid}`,
+    "--init-groups",
+    "env",
+    "-i",
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    `HOME=${account.home}`,
+    `USER=${account.name}`,
+    `LOGNAME=${account.name}`,
+    "SHELL=/bin/bash",
+  ];
+  return {
+    ...denoHost,
+    home: () => account.home,
+    async spawn(options) {
+      const added = Object.entries({ ...env, ...options.env }).map(([k, v]) => `${k}=${v}`);
+      const command = [...become, ...added, ...options.command as string[]];
+      const child = await denoHost.spawn({ ...options, command, env: {} });
+      const kill = (signal: string) => {
+        const args = [...become.slice(1), "kill", "-s", signal.slice(3), "--", `-${child.pid}`];
+        new Deno.Command(become[0], { args, stderr: "null" }).outputSync();
+      };
+      return { ...child, kill };
+    },
+  };
+}
+
+/** This machine with `directory` first on PATH. */
+export function hostWith(directory: string): Host {
+  return {
+    ...denoHost,
+    spawn: (options) =>
+      denoHost.spawn({
+        ...options,
+        env: { ...options.env, PATH: `${directory}:${Deno.env.get("PATH")}` },
+      }),
+  };
+}
+
+export interface TestHopOptions extends Partial<Omit<OpenHopOptions, "ask">> {
+  method: string;
+  argument?: string;
+  /** One for each question, the last again and again. Default: nobody can be asked. */
+  passwords?: string[];
+  /** What was asked. */
+  asked?: PasswordQuestion[];
+}
+
+/** `web1,sudo=bob` for `sudo=bob`: as if it were the second hop. */
+export function open(host: Host, { method, argument, ...options }: TestHopOptions): Promise<Child> {
+  const label = `web1,${method}${argument === undefined ? "" : `=${argument}`}`;
+  const { passwords = [], asked = [], ...rest } = options;
+  return openHop(host, { method, argument, label }, {
+    line: "exec cat",
+    deadline: 20_000,
+    ...rest,
+    ask(question) {
+      asked.push(question);
+      return Promise.resolve(passwords[question.attempt - 1] ?? passwords.at(-1) ?? null);
+    },
+  });
+}
+
+export async function readAll(source: ByteSource): Promise<Uint8Array> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  for (let bytes = await source.read(); bytes; bytes = await source.read()) {
+    chunks.push(bytes as Uint8Array<ArrayBuffer>);
+  }
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+}
+
+/** What the line of a hop prints, after `input`; the hop ends by itself when its input does. */
+export async function converse(
+  child: Child,
+  input: Uint8Array = new Uint8Array(0),
+): Promise<{ stdout: Uint8Array; text: string; stderr: string }> {
+  const output = Promise.all([readAll(child.stdout), readAll(child.stderr)]);
+  for (let at = 0; at < input.length; at += 65536) {
+    await child.stdin.write(input.slice(at, at + 65536));
+  }
+  await child.stdin.close();
+  const [stdout, stderr] = await output;
+  await child.exit;
+  const [text, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { stdout, text, stderr: errors };
+}
+
+/** Every byte value in every neighbourhood that a terminal could mind, more than any pipe holds. */
+export function binary(size = 1 << 20): Uint8Array {
+  const bytes = new Uint8Array(size);
+  for (let i = 0, x = 1; i < size; i++) {
+    x = (x * 1103515245 + 12345) & 0x7fffffff;
+    bytes[i] = x >> 16;
+  }
+  return bytes;
+}
+
+/** Fails unless the process `pid` ends by itself. */
+export async function untilGone(pid: number): Promise<void> {
+  const left = await waitUntilGone(() => {
+    const info = readProcess(pid);
+    return info ? [info] : [];
+  });
+  if (left.length) throw new Error(`Process ${pid} is still there`);
+}
