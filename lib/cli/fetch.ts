@@ -1,7 +1,13 @@
 /** `holdfast fetch`: copies files and trees from a target. */
 import { HoldfastError } from "../core/errors.ts";
 import { fetchFiles } from "../client/transfer.ts";
-import { COMMON_OPTIONS, type OptionTable, parseOptions, SSH_OPTIONS } from "./options.ts";
+import {
+  COMMON_OPTIONS,
+  type OptionTable,
+  parseOptions,
+  SSH_OPTIONS,
+  sshOptions,
+} from "./options.ts";
 import { stdoutSink, TRANSFER_OPTIONS, withTransfer } from "./transfer_command.ts";
 
 export const usage = "holdfast fetch [options] TARGET REMOTE... LOCAL";
@@ -13,7 +19,7 @@ export const options = {
 } satisfies OptionTable;
 
 export async function run(args: string[]): Promise<number> {
-  const { options: { quiet, ...ssh }, positionals } = await parseOptions(args, options);
+  const { options: given, positionals } = await parseOptions(args, options);
   const [target, ...sources] = positionals;
   const local = sources.pop();
   if (target === undefined || local === undefined || sources.length === 0) {
@@ -22,8 +28,11 @@ export async function run(args: string[]): Promise<number> {
   if (local === "-" && sources.length > 1) {
     throw new HoldfastError("usage", "Cannot write to standard output: it is not one file");
   }
-  return await withTransfer({ target, ssh, quiet }, (session, events) => {
-    const destination = local === "-" ? stdoutSink() : local;
-    return fetchFiles(session.router, session.context, { sources, destination, ...events });
-  });
+  return await withTransfer(
+    { target, ssh: sshOptions(given), quiet: given.quiet },
+    (session, events) => {
+      const destination = local === "-" ? stdoutSink() : local;
+      return fetchFiles(session.router, session.context, { sources, destination, ...events });
+    },
+  );
 }

@@ -5,6 +5,7 @@
  */
 
 import { HoldfastError } from "../core/errors.ts";
+import type { SshOptions } from "../rendezvous/ssh_options.ts";
 
 /** One option. It has a long name, a short one, or both. */
 export interface OptionSpec {
@@ -180,12 +181,22 @@ export const SSH_OPTIONS = {
     parse: word,
     help: "set an option of ssh_config",
   },
+  passwordCommand: {
+    long: "password-command",
+    value: "COMMAND",
+    parse: word,
+    help: "run this here for a password; it prints it and gets the question as $HOLDFAST_QUESTION",
+  },
 } satisfies OptionTable;
 
-/** The part of read options that is ssh's own. */
+/**
+ * The part of a command line that travels with the request. What answers questions for a password stays in this
+ * process, where `client/ask.ts` finds it.
+ */
 export function sshOptions<T extends ParsedOptions<typeof SSH_OPTIONS>>(
-  { configFile, identityFiles, port, user, jump, options }: T,
-): ParsedOptions<typeof SSH_OPTIONS> {
+  { configFile, identityFiles, port, user, jump, options, passwordCommand }: T,
+): SshOptions {
+  if (passwordCommand !== undefined) Deno.env.set("HOLDFAST_PASSWORD_COMMAND", passwordCommand);
   return { configFile, identityFiles, port, user, jump, options };
 }
 

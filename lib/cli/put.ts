@@ -1,7 +1,13 @@
 /** `holdfast put`: copies files and trees to a target. */
 import { HoldfastError } from "../core/errors.ts";
 import { putFiles } from "../client/transfer.ts";
-import { COMMON_OPTIONS, type OptionTable, parseOptions, SSH_OPTIONS } from "./options.ts";
+import {
+  COMMON_OPTIONS,
+  type OptionTable,
+  parseOptions,
+  SSH_OPTIONS,
+  sshOptions,
+} from "./options.ts";
 import { stdinSource, TRANSFER_OPTIONS, withTransfer } from "./transfer_command.ts";
 
 export const usage = "holdfast put [options] TARGET LOCAL... REMOTE";
@@ -13,7 +19,7 @@ export const options = {
 } satisfies OptionTable;
 
 export async function run(args: string[]): Promise<number> {
-  const { options: { quiet, ...ssh }, positionals } = await parseOptions(args, options);
+  const { options: given, positionals } = await parseOptions(args, options);
   const [target, ...paths] = positionals;
   const destination = paths.pop();
   if (target === undefined || destination === undefined || paths.length === 0) {
@@ -27,10 +33,13 @@ export async function run(args: string[]): Promise<number> {
   }
   // Before anybody is asked for a password.
   for (const path of paths) if (path !== "-") await lookAt(path);
-  return await withTransfer({ target, ssh, quiet }, (session, events) => {
-    const sources = paths.map((path) => path === "-" ? stdinSource() : path);
-    return putFiles(session.router, session.context, { sources, destination, ...events });
-  });
+  return await withTransfer(
+    { target, ssh: sshOptions(given), quiet: given.quiet },
+    (session, events) => {
+      const sources = paths.map((path) => path === "-" ? stdinSource() : path);
+      return putFiles(session.router, session.context, { sources, destination, ...events });
+    },
+  );
 }
 
 async function lookAt(path: string): Promise<void> {

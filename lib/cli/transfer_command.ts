@@ -1,5 +1,5 @@
 /** What `put` and `fetch` share: options, the session, progress, standard input and output. */
-import { connectDaemon } from "../client/session.ts";
+import { connectDaemon, type SshOptions } from "../client/session.ts";
 import { type ProgressLine, terminalProgress } from "../client/progress.ts";
 import type { TransferOptions } from "../client/transfer.ts";
 import type { ByteSink, ByteSource } from "../core/host.ts";
@@ -15,7 +15,7 @@ export const TRANSFER_OPTIONS = {
 
 interface TransferCommand {
   target: string;
-  ssh: ParsedOptions<typeof SSH_OPTIONS>;
+  ssh: SshOptions;
   quiet: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Answers the daemon's questions (passwords, passphrases, host keys) on the terminal of this client, or through
- * `SSH_ASKPASS` as ssh does. Loaded only when something is asked.
+ * Answers the daemon's questions (passwords, passphrases, host keys) by `--password-command`, on the terminal of this
+ * client, or through `SSH_ASKPASS` as ssh does. Loaded only when something is asked.
  */
 import type { JsonObject } from "../core/json.ts";
 import { printable } from "../core/printable.ts";
@@ -25,6 +25,9 @@ const KEYS: Record<string, "submit" | "erase" | "clear" | "end" | "interrupt" | 
 /** Signals that would end the process with the terminal still raw. */
 const DEADLY = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 
+/** Kinds of questions that `--password-command` answers. */
+const PASSWORDS = new Set(["password", "keyboard_interactive"]);
+
 let last: Promise<unknown> = Promise.resolve();
 
 /**
@@ -41,16 +44,35 @@ export function answerQuestion(
 }
 
 async function ask(
-  { prompt, echo }: JsonObject,
+  { prompt, echo, kind, host }: JsonObject,
   { signal }: { signal: AbortSignal },
 ): Promise<string | null> {
   const text = printable(String(prompt), { multiline: true });
+  const command = Deno.env.get("HOLDFAST_PASSWORD_COMMAND");
+  if (command && PASSWORDS.has(String(kind)) && echo !== true) {
+    return await runPasswordCommand(command, { text, place: String(host), signal });
+  }
   const program = askProgram();
-  if (program.when === "always") return await runProgram(program.path, { text, signal });
+  const words = [program.path, text];
+  if (program.when === "always") return await runProgram(words, { name: "SSH_ASKPASS", signal });
   using terminal = openTerminal();
   if (terminal) return await askOnTerminal(terminal, { text, echo: echo === true, signal });
   if (program.when === "never") return null;
-  return await runProgram(program.path, { text, signal });
+  return await runProgram(words, { name: "SSH_ASKPASS", signal });
+}
+
+/** Places that the command has answered for: one that was not right is not tried again. */
+const answered = new Set<string>();
+
+async function runPasswordCommand(
+  command: string,
+  { text, place, signal }: { text: string; place: string; signal: AbortSignal },
+): Promise<string | null> {
+  if (answered.has(place)) return null;
+  answered.add(place);
+  const words = ["/bin/sh", "-c", command];
+  const env = { HOLDFAST_QUESTION: text, HOLDFAST_TARGET: place };
+  return await runProgram(words, { name: "--password-command", env, signal });
 }
 
 /**
@@ -83,13 +105,14 @@ function openTerminal(): Deno.FsFile | null {
 
 /** The first line of what it prints; null when it fails or cannot be run. */
 async function runProgram(
-  path: string,
-  { text, signal }: { text: string; signal: AbortSignal },
+  [path, ...args]: string[],
+  { name, env, signal }: { name: string; env?: Record<string, string>; signal: AbortSignal },
 ): Promise<string | null> {
   try {
     // ssh gives a hint (SSH_ASKPASS_PROMPT) only with questions that the daemon never asks.
     const { success, stdout } = await new Deno.Command(path, {
-      args: [text],
+      args,
+      env,
       stdin: "null",
       stdout: "piped",
       stderr: "inherit",
@@ -100,9 +123,7 @@ async function runProgram(
   } catch (error) {
     if (!signal.aborted) {
       const reason = error instanceof Error ? error.message : String(error);
-      console.error(
-        printable(`holdfast: Cannot run SSH_ASKPASS ${JSON.stringify(path)}: ${reason}`),
-      );
+      console.error(printable(`holdfast: Cannot run ${name} ${JSON.stringify(path)}: ${reason}`));
     }
     return null;
   }

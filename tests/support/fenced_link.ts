@@ -9,7 +9,7 @@ import { type Frame, type Header, makeFrame } from "../../lib/core/frame.ts";
 import type { Transport } from "../../lib/core/host.ts";
 import { encodeJson, type Json } from "../../lib/core/json.ts";
 import { Link } from "../../lib/core/link.ts";
-import { Router } from "../../lib/core/router.ts";
+import { Router, type RouterOptions } from "../../lib/core/router.ts";
 import { transportPair } from "../../lib/core/transport_pair.ts";
 
 /** Resolves when no microtask is left. */
@@ -121,7 +121,7 @@ export interface Star extends AsyncDisposable {
   parent(id: number): Peer;
 }
 
-export function star(options: { id?: number; parentIds?: number[] } = {}): Star {
+export function star(options: Partial<RouterOptions> = {}): Star {
   const warnings: string[] = [];
   const router = new Router({ id: 0, ...options, onWarning: (text) => warnings.push(text) });
   const running: Promise<void>[] = [];
