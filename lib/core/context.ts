@@ -36,7 +36,8 @@ export interface ContextOptions {
 
 export class Context {
   readonly router: Router;
-  readonly host: Host;
+  /** Replaced by what is shipped later and can do more. */
+  host: Host;
   readonly name: string;
   readonly owner: string;
   readonly importer: Importer | null;
