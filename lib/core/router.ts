@@ -3,6 +3,7 @@ import {
   ADD_ROUTE,
   CALL_SERVICE,
   DEL_ROUTE,
+  DETACHING,
   FIRST_DYNAMIC_HANDLE,
   IS_DATA,
   IS_DEAD,
@@ -36,7 +37,7 @@ export interface RouterOptions {
  * The router of one context.
  *
  * - Source verification: a frame from a child link is dropped unless its `src` and `auth` are routed to that link.
- * - Unidirectional: a child reaches its parents, and privileged links that spoke to it first; nothing else.
+ * - Unidirectional: a child reaches its parents, privileged links that spoke to it first, and what it was granted.
  * - Every undeliverable message is answered with a dead reply that says why.
  * - When a context goes away, every handler that waits for it is told.
  */
@@ -49,6 +50,8 @@ export class Router {
   readonly #routes: Map<number, Link> = new Map();
   readonly #handlers: Map<number, Handler> = new Map();
   readonly #mirrors: Map<number, Map<number, Handler>> = new Map();
+  /** Pairs `src,dst` of children that may reach each other. */
+  readonly #granted: Set<string> = new Set();
   readonly #goneListeners: Set<(id: number, reason: HoldfastError) => void> = new Set();
   #nextHandle = FIRST_DYNAMIC_HANDLE;
 
@@ -58,6 +61,9 @@ export class Router {
     this.#warn = options.onWarning ?? (() => {});
     this.#mayAnnounce = options.mayAnnounce ?? (() => true);
     this.#handlers.set(ADD_ROUTE, this.#standard((frame, link) => this.#onAddRoute(frame, link)));
+    this.setStandardHandler(DETACHING, ({ src }, link) => {
+      if (link?.peer === src) link.detached = true;
+    });
     this.#handlers.set(DEL_ROUTE, this.#standard((frame, link) => this.#onDelRoute(frame, link)));
   }
 
@@ -82,6 +88,11 @@ export class Router {
     if (this.#parent) {
       this.#emit(this.#parent, { dst: this.#parent.peer, handle: ADD_ROUTE }, encodeJson({ id }));
     }
+  }
+
+  /** Lets two contexts below this one, which is the nearest above both, send each other messages. */
+  grant(a: number, b: number): void {
+    this.#granted.add(`${a},${b}`).add(`${b},${a}`);
   }
 
   /** Gives up a context that does not answer: whoever waits for it is told. */
@@ -114,6 +125,9 @@ export class Router {
   #lose(ids: number[], reason: HoldfastError): void {
     if (ids.length === 0) return;
     const links = new Set<Link>();
+    for (const pair of this.#granted) {
+      if (pair.split(",").some((id) => ids.includes(Number(id)))) this.#granted.delete(pair);
+    }
     for (const id of ids) {
       this.#routes.delete(id);
       for (const link of this.#routes.values()) if (link.introduced.delete(id)) links.add(link);
@@ -311,7 +325,8 @@ export class Router {
     }
     const trusted = !from || from === this.#parent || from.privileged;
     if (!trusted && out !== this.#parent) {
-      if (!out.privileged || !from.introduced.has(frame.dst)) {
+      const answers = out.privileged && from.introduced.has(frame.dst);
+      if (!answers && !this.#granted.has(`${frame.src},${frame.dst}`)) {
         return this.#undeliverable(frame, "refused", `a child may not reach context ${frame.dst}`);
       }
     }

@@ -225,6 +225,12 @@ export class Daemon {
           },
         },
       },
+      routing: {
+        grant: {
+          policy: "parents",
+          handle: ({ a, b }: JsonObject) => this.#tree.grant(Number(a), Number(b)),
+        },
+      },
       daemon: {
         status: { policy: "parents", handle: () => this.#status() },
         stop: {

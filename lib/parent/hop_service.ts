@@ -82,8 +82,9 @@ class HopService {
     return { runtime: started.runtime };
   }
 
-  /** Ends the children, which end theirs. */
+  /** Ends the children, which end theirs; a detached context keeps them until they end. */
   async close(): Promise<void> {
+    if (this.#context.detached) await Promise.all(this.#children.values());
     const ends = [...this.#children.values()];
     for (const link of this.#children.keys()) link.close(null);
     await Promise.all(ends);
