@@ -13,12 +13,14 @@ import { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
 import type { Ask } from "../master/ask.ts";
+import { StackFiles } from "../master/stack_files.ts";
 import { socketTransport } from "../rendezvous/socket_transport.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import { VERSION } from "../rendezvous/version.ts";
 import { ConnectionCache } from "./connection_cache.ts";
 import type { Log } from "./log.ts";
 import type { OpenRequest } from "./planner.ts";
+import { describeStack } from "./stack_service.ts";
 
 /** Milliseconds that a new client has for its greeting. */
 const GREETING_DEADLINE = 10_000;
@@ -37,6 +39,7 @@ export class Daemon {
   readonly #options: DaemonOptions;
   readonly #router: Router;
   readonly #cache: ConnectionCache;
+  readonly #files: StackFiles = new StackFiles();
   /** By context id, with the way to end each. */
   readonly #clients: Map<number, () => void> = new Map();
   readonly #startedAt = performance.now();
@@ -220,6 +223,13 @@ export class Daemon {
             const request = args as unknown as OpenRequest;
             return { closed: await this.#cache.disconnect(request, call.signal) };
           },
+        },
+      },
+      stack: {
+        resolve: {
+          policy: "parents",
+          handle: (args: JsonObject, { signal }: { signal: AbortSignal }) =>
+            describeStack(args as unknown as OpenRequest, { files: this.#files, signal }),
         },
       },
       daemon: {

@@ -165,13 +165,15 @@ function ownHop(variables: HostVariables, name: string): Hop {
     throw new RangeError(`ansible_connection ${quote(connection)} is none that Holdfast has`);
   }
   const method = CONNECTIONS[word];
-  const address = variables.text("ansible_host", "ansible_ssh_host") ?? name;
+  const address = variables.text("ansible_host") ?? name;
   switch (method) {
     case "local":
       return { method };
-    case "ssh":
-      checked("ansible_host", () => checkHost(address));
-      return { method, host: address };
+    case "ssh": {
+      const host = variables.text("ansible_host", "ansible_ssh_host") ?? name;
+      checked("ansible_host", () => checkHost(host));
+      return { method, host };
+    }
     case "kubectl":
       return argumentHop(method, podName(variables, address));
     case "sudo":

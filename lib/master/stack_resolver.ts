@@ -46,6 +46,8 @@ export interface ResolvedHop {
 /** A resolved hop whose options do not contain the TARGET's own words and the command line's yet. */
 interface Draft extends ResolvedHop {
   words: SshOptions;
+  /** Whose `password` is; nobody else's is it tried for. */
+  owner?: string;
 }
 
 interface Place {
@@ -118,7 +120,8 @@ export async function resolveStack(
       const why = `is reached by ${hop.method}, which takes no user and no port`;
       throw fail(`"${printable(name)}" ${why}`);
     }
-    push({ hop, name, source, options: mergeSshOptions([outer, entry.options]), password, words });
+    const options = mergeSshOptions([outer, entry.options]);
+    push({ hop, name, source, options, password, words, owner: entry.options.user });
     if (!become || scope === "inventory") return;
     push({ ...become, name: formatTarget([become.hop]), source, options: {}, words: {} });
   }
@@ -152,11 +155,17 @@ export async function resolveStack(
 /** Adds the command line's options, and user and port to the hops. */
 function finish(drafts: Draft[], ssh: SshOptions): ResolvedHop[] {
   const last = drafts.findLastIndex(({ hop }) => hop.method === "ssh");
-  return drafts.map(({ hop, words, options, ...draft }, index) => {
+  return drafts.map(({ words, owner, ...draft }, index) => {
+    const { hop, password, options } = draft;
+    if (hop.method !== "ssh") return draft;
     const given = index === last ? ssh : { configFile: ssh.configFile };
-    if (hop.method !== "ssh") return { ...draft, hop, options };
     const all = mergeSshOptions([words, given, options]);
-    return { ...draft, hop: { method: "ssh", host: hop.host, ...userAndPort(all) }, options: all };
+    return {
+      ...draft,
+      hop: { method: "ssh", host: hop.host, ...userAndPort(all) },
+      options: all,
+      password: all.user === owner ? password : undefined,
+    };
   });
 }
 
