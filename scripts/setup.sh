@@ -37,6 +37,7 @@ mount mount
 passwd useradd
 python3-mitogen /usr/lib/python3/dist-packages/mitogen
 git git
+ansible-core ansible-inventory
 LIST
 }
 

@@ -4,9 +4,11 @@ import type { Ask } from "../master/ask.ts";
 import type { SshOptions, SshSettings } from "../master/ssh_config.ts";
 import { sshEndpoint } from "../master/ssh_endpoint.ts";
 import { SshResolver } from "../master/ssh_resolver.ts";
+import type { StackFiles } from "../master/stack_files.ts";
+import { type ResolvedHop, resolveStack } from "../master/stack_resolver.ts";
 import { localEndpoint } from "../parent/local.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
-import { formatTarget, type Hop, parseTarget, type SshHop } from "../rendezvous/target.ts";
+import { parseTarget, type SshHop } from "../rendezvous/target.ts";
 import type { Connection, Purpose } from "./connection.ts";
 import { dialer } from "./dialer.ts";
 import type { Log } from "./log.ts";
@@ -55,33 +57,40 @@ export interface Plan {
   steps: Step[];
 }
 
+const HERE: ResolvedHop = { hop: { method: "local" }, name: "local", options: {}, source: "" };
+
 export class Planner {
   readonly #log: Log;
   readonly #tree: Tree;
+  readonly #files: StackFiles;
   readonly #resolver = new SshResolver();
   /** Mixed into every key, so that nothing can be learned of the passwords in them. */
   readonly #salt = hex(crypto.getRandomValues(new Uint8Array(32)));
 
-  constructor({ log, tree }: { log: Log; tree: Tree }) {
+  constructor({ log, tree, files }: { log: Log; tree: Tree; files: StackFiles }) {
     this.#log = log;
+    this.#files = files;
     this.#tree = tree;
   }
 
   /** Rejects with `usage` or `resolve` when the words or ssh_config make no sense. */
   async plan(request: OpenRequest, signal: AbortSignal): Promise<Plan> {
-    const hops = parseTarget(request.target);
+    const { env, cwd, ssh } = request;
+    const sources = this.#files.sourcesFor({ env, cwd, signal });
+    const resolved = await resolveStack(parseTarget(request.target), { sources, ssh });
     // A place on this machine is behind this machine.
-    if (!["ssh", "openssh", "local"].includes(hops[0].method)) hops.unshift({ method: "local" });
+    if (!["ssh", "openssh", "local"].includes(resolved[0].hop.method)) resolved.unshift(HERE);
+    const names = resolved.map(({ name }) => name);
     const steps: Step[] = [];
-    for (const [index, hop] of hops.entries()) {
-      const target = formatTarget(hops.slice(0, index + 1));
-      const above = steps.at(-1)?.key ?? "";
+    for (const [index, hop] of resolved.entries()) {
+      const target = names.slice(0, index + 1).join(",");
+      const context = { target, above: steps.at(-1)?.key ?? "", request };
       steps.push(
-        hop.method === "ssh"
-          ? await this.#sshStep(hop, { target, above, request, signal })
-          : index === 0 && hop.method === "local"
+        isSsh(hop)
+          ? await this.#sshStep(hop, { ...context, signal })
+          : index === 0 && hop.hop.method === "local"
           ? await this.#localStep(target)
-          : await this.#hopStep(hop, { target, above, request }),
+          : await this.#hopStep(hop, context),
       );
     }
     return { target: steps.at(-1)!.target, steps };
@@ -97,13 +106,12 @@ export class Planner {
   }
 
   async #sshStep(
-    hop: SshHop,
+    { hop, options: given, password: known }: ResolvedHop & { hop: SshHop },
     { target, above, request, signal }: StepContext & { signal: AbortSignal },
   ): Promise<Step> {
-    const { env, cwd, password } = request;
-    const options = { ...request.ssh };
-    if (hop.user !== undefined) options.user = hop.user;
-    if (hop.port !== undefined) options.port = hop.port;
+    const { env, cwd } = request;
+    const password = known?.reveal() ?? request.password;
+    const options = { ...given };
     // Its way is the hop before it, whatever ssh_config says.
     if (above !== "") options.jump = "none";
     const resolved = await this.#resolver.resolve(hop.host, options, { env, cwd, signal });
@@ -126,12 +134,12 @@ export class Planner {
   }
 
   async #hopStep(
-    hop: Exclude<Hop, SshHop>,
+    { hop, password: known }: ResolvedHop,
     { target, above, request }: StepContext,
   ): Promise<Step> {
     const { method } = hop;
     const argument = "argument" in hop ? hop.argument : undefined;
-    const password = request.becomePassword;
+    const password = known?.reveal() ?? request.becomePassword;
     const key = await this.#digest(above + JSON.stringify([method, argument, password]));
     return { kind: "hop", target, key, method, argument, password };
   }
@@ -147,4 +155,8 @@ function identity(settings: SshSettings, agentSocket: string | undefined): strin
   const { host, request: _request, raw: _raw, ...decisive } = settings;
   const name = decisive.proxyCommand?.includes("%n") ? host : null;
   return JSON.stringify({ ...decisive, name, agentSocket });
+}
+
+function isSsh(hop: ResolvedHop): hop is ResolvedHop & { hop: SshHop } {
+  return hop.hop.method === "ssh";
 }
