@@ -3,16 +3,17 @@
  * machine or beside it. One file each in `methods/`; `open_hop.ts` does what they have in common.
  */
 import type { ErrorKind } from "../core/errors.ts";
+import type { Host } from "../core/host.ts";
 
 /** What the tool says when it fails, what kind of failure that is, and our words for it after the hop's name. */
 export type Failure = [says: RegExp, kind: ErrorKind, text: string];
 
 export interface ConnectionMethod {
   /**
-   * The program and its exact words that run `sh -c script` at the other place with our standard streams. Throws
-   * `usage` when `argument` makes no sense; one that begins with "-" has been refused before.
+   * The program and its exact words that run `sh -c script` at the other place with our standard streams. They run in
+   * `/` on `host`, with a controlling terminal or, in the first attempt, without. Throws `usage` when `argument` makes no sense; one that begins with "-" has been refused before.
    */
-  words(script: string, argument?: string): string[];
+  words(script: string, hop: { argument?: string; host: Host; terminal: boolean }): string[];
   /** The tool makes HOME, USER, LOGNAME and SHELL the new user's; otherwise the script inside does it. */
   setsLogin?: true;
   /** Nothing can go between us and the shell: neither questions nor a change of user. */

@@ -6,7 +6,7 @@ import type { ConnectionMethod } from "../connection_method.ts";
  * exist for accounts such as www-data. sudo sets USER, LOGNAME and SHELL of the new user either way.
  */
 export const sudo: ConnectionMethod = {
-  words: (script, user = "root") => [
+  words: (script, { argument: user = "root" }) => [
     ..."sudo -S -H -p".split(" "),
     "[sudo] password for %p: ",
     ...["-u", user, "--", "sh", "-c", script],
