@@ -4,12 +4,13 @@ import type { ConnectionMethod } from "./connection_method.ts";
 export function containerEngine(tool: string): ConnectionMethod {
   return {
     words: (script, { argument }) => [tool, "exec", "-i", "--", argument!, "sh", "-c", script],
-    failures: [
-      [/[Nn]o such container/, "not_found", "there is no such container"],
-      [/not running|running containers/, "bootstrap", "the container is not running"],
-      [/executable file|no such file/, "bootstrap", "there is no shell in the container"],
-      [/[Pp]ermission denied/, "permission", `${tool} does not allow it`],
-      [/[Cc]annot connect/, "connect", `${tool} cannot be reached`],
-    ],
+    noun: "container",
+    failures: {
+      absent: /[Nn]o such container/,
+      stopped: /not running|running containers/,
+      noShell: /executable file|no such file/,
+      denied: /ermission denied/,
+      unreachable: /annot connect/,
+    },
   };
 }

@@ -67,7 +67,10 @@ doasTest(
       "not_found",
       "web1,doas=hf-nobody: there is no such user",
     ]);
-    assertEquals(await failing(bob), ["permission", "web1,doas: doas does not allow it"]);
+    assertEquals(await failing(bob), [
+      "permission",
+      "web1,doas: doas may not do this (doas: Operation not permitted)",
+    ]);
   },
 );
 

@@ -17,7 +17,7 @@ export function hostOf(account: Account, env: Record<string, string> = {}): Host
     "--init-groups",
     "env",
     "-i",
-    "PATH=/usr/local/bin:/usr/bin:/bin",
+    "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin",
     `HOME=${account.home}`,
     `USER=${account.name}`,
     `LOGNAME=${account.name}`,
@@ -39,15 +39,12 @@ export function hostOf(account: Account, env: Record<string, string> = {}): Host
   };
 }
 
-/** This machine with `directory` first on PATH. */
-export function hostWith(directory: string): Host {
+/** This machine with `directory` first on PATH, or alone. */
+export function hostWith(directory: string, { only = false } = {}): Host {
+  const PATH = only ? directory : `${directory}:${Deno.env.get("PATH")}`;
   return {
     ...denoHost,
-    spawn: (options) =>
-      denoHost.spawn({
-        ...options,
-        env: { ...options.env, PATH: `${directory}:${Deno.env.get("PATH")}` },
-      }),
+    spawn: (options) => denoHost.spawn({ ...options, env: { ...options.env, PATH } }),
   };
 }
 

@@ -72,10 +72,8 @@ suTest("su: an account without a shell is refused to others than root", async ()
   await using bob = await createAccount({ password: "correct horse", shell: "/usr/sbin/nologin" });
   const options = { method: "su", argument: bob.name, passwords: ["correct horse"] };
   const error = await assertRejects(() => open(hostOf(ann), options), HoldfastError);
-  assertEquals([error.kind, error.message], [
-    "permission",
-    `web1,su=${bob.name}: su does not allow it`,
-  ]);
+  assertEquals(error.kind, "permission");
+  assertStringIncludes(error.message, `web1,su=${bob.name}: su may not do this (`);
 });
 
 suTest("su: what it runs ends with its input, also when su was killed", async () => {

@@ -9,9 +9,10 @@ export const bwrap: ConnectionMethod = {
     ...argument === undefined ? [] : ["--dev", "/dev", "--proc", "/proc"],
     ...["--", "sh", "-c", script],
   ],
-  failures: [
-    [/execvp/, "bootstrap", "there is no shell in the directory"],
-    [/find source path|Not a directory/, "not_found", "there is no such directory"],
-    [/ermission|not permitted/, "permission", "the system does not allow it"],
-  ],
+  noun: "directory",
+  failures: {
+    noShell: /execvp/,
+    absent: /find source path|Not a directory/,
+    denied: /ermission|not permitted/,
+  },
 };

@@ -10,9 +10,10 @@ export const doas: ConnectionMethod = {
   setsLogin: true,
   asks: true,
   terminal: { wanted: /Auth\w+ required/, reads: "terminal" },
-  failures: [
-    [/unknown user/, "not_found", "there is no such user"],
-    [/Auth\w+ failed/, "auth", "the password was refused"],
-    [/not permitted|not enabled|setuid/, "permission", "doas does not allow it"],
-  ],
+  noun: "user",
+  failures: {
+    absent: /unknown user/,
+    refused: /Auth\w+ failed/,
+    denied: /not permitted|not enabled|setuid/,
+  },
 };

@@ -19,23 +19,12 @@ export const kubectl: ConnectionMethod = {
       ...[`pod/${pod}`, "--", "sh", "-c", script],
     ];
   },
-  failures: [
-    [
-      /NotFound|is not valid for pod|[Nn]o such container/,
-      "not_found",
-      "there is no such pod or container",
-    ],
-    [/Forbidden|Unauthorized|must be logged in/, "permission", "the cluster does not allow it"],
-    [
-      /not running|container not found|completed pod|not ready/,
-      "bootstrap",
-      "the container is not running",
-    ],
-    [/executable file|no such file/, "bootstrap", "there is no shell in the container"],
-    [
-      /connection to the server|[Uu]nable to connect|dial tcp/,
-      "connect",
-      "the cluster cannot be reached",
-    ],
-  ],
+  noun: "pod or container",
+  failures: {
+    absent: /NotFound|is not valid for pod|[Nn]o such container/,
+    stopped: /not running|container not found|completed pod|not ready/,
+    noShell: /executable file|no such file/,
+    denied: /Forbidden|Unauthorized|must be logged in/,
+    unreachable: /connection to the server|nable to connect|dial tcp/,
+  },
 };

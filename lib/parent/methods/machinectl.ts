@@ -16,17 +16,10 @@ export const machinectl: ConnectionMethod = {
       ...["--", "sh", "-c", script.replaceAll("$", "$$$$")],
     ];
   },
-  failures: [
-    [
-      /[Nn]o machine|not known|unknown user|Host is down/,
-      "not_found",
-      "there is no such machine or user",
-    ],
-    [
-      /[Aa]ccess denied|authentication required|ermission/,
-      "permission",
-      "systemd does not allow it",
-    ],
-    [/not been booted|connect to bus|bus connection/, "connect", "systemd cannot be reached"],
-  ],
+  noun: "machine or user",
+  failures: {
+    absent: /[Nn]o machine|not known|unknown user|Host is down/,
+    denied: /ccess denied|authentication required|ermission/,
+    unreachable: /not been booted|connect to bus|bus connection/,
+  },
 };

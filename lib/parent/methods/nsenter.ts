@@ -9,9 +9,10 @@ export const nsenter: ConnectionMethod = {
     }
     return ["nsenter", "-t", argument!, "-a", "--", "sh", "-c", script];
   },
-  failures: [
-    [/failed to execute/, "bootstrap", "there is no shell in its namespaces"],
-    [/No such (file|process)/, "not_found", "there is no such process"],
-    [/ermission denied|not permitted/, "permission", "the system does not allow it"],
-  ],
+  noun: "process",
+  failures: {
+    noShell: /failed to execute/,
+    absent: /No such (file|process)/,
+    denied: /ermission denied|not permitted/,
+  },
 };

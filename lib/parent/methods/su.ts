@@ -9,13 +9,10 @@ export const su: ConnectionMethod = {
   words: (script, { argument: user = "root" }) => ["su", "-s", "/bin/sh", "-c", script, "--", user],
   asks: true,
   terminal: { wanted: /must be (run from )?a (terminal|tty)/, reads: "both" },
-  failures: [
-    [/does not exist|unknown user|[Nn]o passwd entry/, "not_found", "there is no such user"],
-    [/Authentication (token|failure)|incorrect password/, "auth", "the password was refused"],
-    [
-      /not available|[Pp]ermission|not permitted|suid|restricted|expired/,
-      "permission",
-      "su does not allow it",
-    ],
-  ],
+  noun: "user",
+  failures: {
+    absent: /does not exist|unknown user|[Nn]o passwd entry/,
+    refused: /Authentication (token|failure)|incorrect password/,
+    denied: /not available|ermission|not permitted|suid|restricted|expired/,
+  },
 };
