@@ -2,17 +2,28 @@
  * What a connection method is: how one tool (sudo, docker, ...) starts a shell at another place of the same
  * machine or beside it. One file each in `methods/`; `open_hop.ts` does what they have in common.
  */
-import type { ErrorKind } from "../core/errors.ts";
+import type { Host } from "../core/host.ts";
 
-/** What the tool says when it fails, what kind of failure that is, and our words for it after the hop's name. */
-export type Failure = [says: RegExp, kind: ErrorKind, text: string];
+/**
+ * How a tool fails, by what it says, in English. The first that matches counts.
+ * - `absent`: there is no such user, container, directory ...
+ * - `stopped`: there is one, and it is not running
+ * - `noShell`: it has no `sh`
+ * - `refused`: the password was wrong
+ * - `denied`: the caller may not, whatever the password
+ * - `unreachable`: the tool has nobody to ask
+ */
+export type Failures = Partial<
+  Record<"absent" | "stopped" | "noShell" | "refused" | "denied" | "unreachable", RegExp>
+>;
 
 export interface ConnectionMethod {
   /**
-   * The program and its exact words that run `sh -c script` at the other place with our standard streams. Throws
-   * `usage` when `argument` makes no sense; one that begins with "-" has been refused before.
+   * The program and its exact words that run `sh -c script` at the other place with our standard streams. They run
+   * in `/` on `host`, with a controlling terminal or, in the first attempt, without. Throws `usage` when `argument`
+   * makes no sense; one that begins with "-" has been refused before.
    */
-  words(script: string, argument?: string): string[];
+  words(script: string, hop: { argument?: string; host: Host; terminal: boolean }): string[];
   /** The tool makes HOME, USER, LOGNAME and SHELL the new user's; otherwise the script inside does it. */
   setsLogin?: true;
   /** Nothing can go between us and the shell: neither questions nor a change of user. */
@@ -24,6 +35,7 @@ export interface ConnectionMethod {
    * from its controlling `terminal`; or from a stdin that must be the terminal (`both`).
    */
   terminal?: { wanted: RegExp; reads: "stdin" | "terminal" | "both" };
-  /** The first that matches what the tool said is taken. Its messages are English. */
-  failures: readonly Failure[];
+  /** What `argument` names: "user". */
+  noun: string;
+  failures: Failures;
 }

@@ -48,7 +48,9 @@ export async function openHop(
       throw new HoldfastError("usage", "there is no such connection method");
     }
     const method = CONNECTION_METHODS[hop.method];
-    if (method.plain) return await host.spawn({ command: method.words(options.line) });
+    if (method.plain) {
+      return await host.spawn({ command: method.words(options.line, { host, terminal: false }) });
+    }
     const opening = { host, hop, options, method };
     return await open(opening, false) ?? (await open(opening, true))!;
   } catch (error) {
@@ -71,7 +73,7 @@ async function open(opening: Opening, terminal: boolean): Promise<Child | null> 
   const reads = method.terminal?.reads ?? "stdin";
   const relayed = terminal && reads !== "stdin";
   const script = hopScript(options.line, { mark, setsLogin: !!method.setsLogin, relayed });
-  const words = method.words(script, hop.argument);
+  const words = method.words(script, { argument: hop.argument, host, terminal });
   const child = await host.spawn({
     command: terminal ? toolTerminal(words, { reads, last: mark }) : words,
     cwd: "/",

@@ -1,0 +1,30 @@
+/** The connection method `kubectl=[NAMESPACE/]POD[/CONTAINER]`. */
+import { HoldfastError } from "../../core/errors.ts";
+import type { ConnectionMethod } from "../connection_method.ts";
+
+export const kubectl: ConnectionMethod = {
+  words(script, { argument }) {
+    const parts = argument!.split("/");
+    if (parts.length > 3 || parts.includes("")) {
+      throw new HoldfastError(
+        "usage",
+        "write kubectl=NAMESPACE/POD or kubectl=NAMESPACE/POD/CONTAINER",
+      );
+    }
+    const [namespace, pod, container] = parts.length > 1 ? parts : ["", parts[0]];
+    return [
+      ..."kubectl exec -i".split(" "),
+      ...namespace ? [`--namespace=${namespace}`] : [],
+      ...container ? [`--container=${container}`] : [],
+      ...[`pod/${pod}`, "--", "sh", "-c", script],
+    ];
+  },
+  noun: "pod or container",
+  failures: {
+    absent: /NotFound|is not valid for pod|[Nn]o such container/,
+    stopped: /not running|container not found|completed pod|not ready/,
+    noShell: /executable file|no such file/,
+    denied: /Forbidden|Unauthorized|must be logged in/,
+    unreachable: /connection to the server|nable to connect|dial tcp/,
+  },
+};

@@ -1,0 +1,163 @@
+/** Connection methods whose tools cannot work here: a stub checks the exact words, and the bytes really flow. */
+
+import { assertEquals, assertRejects } from "../support/assert.ts";
+import { HoldfastError } from "../../lib/core/errors.ts";
+import { tempDir } from "../support/temp.ts";
+import { test } from "../support/test.ts";
+import { binary, converse, open, stub } from "./hop_fixture.ts";
+
+interface Case {
+  method: string;
+  argument?: string;
+  /** The program, where it is not named like the method. */
+  tool?: string;
+  /** The words before the script. */
+  words: string[];
+  /** What the tool says, and what becomes of it. */
+  failures: [says: string, kind: string, message: string][];
+}
+
+const engine: Case["failures"] = [
+  ["Error response from daemon: No such container: x", "not_found", "there is no such container"],
+  ["Error: container abc is not running", "bootstrap", "the container is not running"],
+  [
+    'OCI runtime exec failed: exec: "sh": executable file not found in $PATH',
+    "bootstrap",
+    "the container has no shell",
+  ],
+  [
+    "Got permission denied while trying to connect to the Docker daemon socket",
+    "permission",
+    "docker may not do this (Got permission denied while trying to connect to the Docker daemon socket)",
+  ],
+  [
+    "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.",
+    "connect",
+    "docker reaches nobody (Cannot connect to the Docker daemon at unix:///var/run/docker.sock.)",
+  ],
+];
+
+const instances: Case["failures"] = [
+  ["Error: Instance not found", "not_found", "there is no such instance"],
+  ["Error: Instance is not running", "bootstrap", "the instance is not running"],
+  ["Error: Command not found", "bootstrap", "the instance has no shell"],
+];
+
+const pods: Case["failures"] = [
+  [
+    'Error from server (NotFound): pods "x" not found',
+    "not_found",
+    "there is no such pod or container",
+  ],
+  [
+    "Error from server (BadRequest): container x is not valid for pod y",
+    "not_found",
+    "there is no such pod or container",
+  ],
+  [
+    "error: unable to upgrade connection: container not found",
+    "bootstrap",
+    "the pod or container is not running",
+  ],
+  [
+    "Error from server (Forbidden): pods is forbidden",
+    "permission",
+    "kubectl may not do this (Error from server (Forbidden): pods is forbidden)",
+  ],
+  [
+    "The connection to the server localhost:8080 was refused",
+    "connect",
+    "kubectl reaches nobody (The connection to the server localhost:8080 was refused)",
+  ],
+];
+
+const run = ["--quiet", "--pipe", "--wait", "--collect", "--no-ask-password"];
+
+const CASES: Case[] = [
+  { method: "docker", argument: "web", words: ["exec", "-i", "--", "web"], failures: engine },
+  { method: "lxc", argument: "box", words: ["exec", "-T", "box", "--"], failures: instances },
+  { method: "incus", argument: "box", words: ["exec", "-T", "box", "--"], failures: instances },
+  { method: "kubectl", argument: "web", words: ["exec", "-i", "pod/web", "--"], failures: pods },
+  {
+    method: "kubectl",
+    argument: "shop/web",
+    words: ["exec", "-i", "--namespace=shop", "pod/web", "--"],
+    failures: [],
+  },
+  {
+    method: "kubectl",
+    argument: "shop/-x/side",
+    words: ["exec", "-i", "--namespace=shop", "--container=side", "pod/-x", "--"],
+    failures: [],
+  },
+  {
+    method: "machinectl",
+    tool: "systemd-run",
+    words: [...run, "--machine=.host", "--"],
+    failures: [
+      ["Failed to connect to bus: Host is down", "not_found", "there is no such machine or user"],
+      [
+        "Failed to start transient service unit: Access denied",
+        "permission",
+        "systemd-run may not do this (Failed to start transient service unit: Access denied)",
+      ],
+      [
+        "System has not been booted with systemd as init system (PID 1).",
+        "connect",
+        "systemd-run reaches nobody (System has not been booted with systemd as init system (PID 1).)",
+      ],
+    ],
+  },
+  {
+    method: "machinectl",
+    tool: "systemd-run",
+    argument: "ann@box",
+    words: [...run, "--machine=box", "--uid=ann", "--"],
+    failures: [],
+  },
+];
+
+for (const { method, argument, tool = method, words, failures } of CASES) {
+  const name = argument === undefined ? method : `${method}=${argument}`;
+
+  test.needs("linux")(
+    `${name}: the tool gets exactly its words, the shell every byte`,
+    async () => {
+      await using bin = await tempDir();
+      // systemd halves doubled dollar signs.
+      const halve = tool === "systemd-run" ? `s=$(echo "$1"|sed 's/[$][$]/$/g');set -- "$s"` : "";
+      const host = await stub(bin, tool, {
+        words: [...words, "sh", "-c"],
+        then: `[ $# = 1 ]||exit 98;${halve}\nexec sh -c "$1"`,
+      });
+      const bytes = binary();
+      const child = await open(host, { method, argument, line: 'echo "$SHELL";exec cat' });
+      const { stdout } = await converse(child, bytes);
+      const head = stdout.indexOf(10) + 1;
+      assertEquals(stdout.subarray(head), bytes);
+    },
+  );
+
+  for (const [says, kind, message] of failures) {
+    test.needs("linux")(`${name}: says "${message.slice(0, 60)}"`, async () => {
+      await using bin = await tempDir();
+      await Deno.writeTextFile(bin.join("message"), says);
+      const then = `cat ${bin.join("message")} >&2;exit 1`;
+      const host = await stub(bin, tool, { words, then });
+      const error = await assertRejects(() => open(host, { method, argument }), HoldfastError);
+      assertEquals([error.kind, error.message], [kind, `web1,${name}: ${message}`]);
+    });
+  }
+}
+
+test("kubectl: refuses what is no pod before anything runs", async () => {
+  await using bin = await tempDir();
+  const host = await stub(bin, "kubectl", { words: [], then: "exit 1" });
+  for (const argument of ["a//b", "/a", "a/", "a/b/c/d"]) {
+    const error = await assertRejects(
+      () => open(host, { method: "kubectl", argument }),
+      HoldfastError,
+    );
+    assertEquals(error.kind, "usage");
+  }
+});
