@@ -74,7 +74,7 @@ for (const runtime of ["deno", "node", "bun"] as Runtime[]) {
     const line = firstStage(core.compressed.length);
     const child = await open(denoHost, { method: "podman", argument: box.name, line });
     const router = new Router({ id: 0 });
-    const started = await bootstrap(router, child, { id: 1, core });
+    const started = await bootstrap(router, child, { id: 1, name: "t", owner: "t", core });
     assertEquals(started.runtime, runtime);
     started.link.close(null);
     await started.closed;
