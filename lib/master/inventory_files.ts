@@ -139,7 +139,8 @@ async function readOutput(path: string): Promise<string | null> {
     return isInventory(text) ? text : null;
   } catch (cause) {
     if (cause instanceof Deno.errors.IsADirectory) return null;
-    const text = `Cannot read inventory "${printable(path)}": ${(cause as Error).message}`;
+    const why = printable((cause as Error).message);
+    const text = `Cannot read inventory "${printable(path)}": ${why}`;
     throw new HoldfastError("resolve", text, { cause });
   }
 }
