@@ -28,6 +28,9 @@ openssh-client ssh-keygen
 openssh-sftp-server /usr/lib/openssh/sftp-server
 rsync rsync
 sudo sudo
+opendoas doas
+podman podman
+runc runc
 bubblewrap bwrap
 busybox-static busybox
 procps ps

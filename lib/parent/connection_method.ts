@@ -4,19 +4,6 @@
  */
 import type { Host } from "../core/host.ts";
 
-/**
- * How a tool fails, by what it says, in English. The first that matches counts.
- * - `absent`: there is no such user, container, directory ...
- * - `stopped`: there is one, and it is not running
- * - `noShell`: it has no `sh`
- * - `refused`: the password was wrong
- * - `denied`: the caller may not, whatever the password
- * - `unreachable`: the tool has nobody to ask
- */
-export type Failures = Partial<
-  Record<"absent" | "stopped" | "noShell" | "refused" | "denied" | "unreachable", RegExp>
->;
-
 export interface ConnectionMethod {
   /**
    * The program and its exact words that run `sh -c script` at the other place with our standard streams. They run
@@ -37,5 +24,8 @@ export interface ConnectionMethod {
   terminal?: { wanted: RegExp; reads: "stdin" | "terminal" | "both" };
   /** What `argument` names: "user". */
   noun: string;
-  failures: Failures;
+  /** What it says, in English, when there is no such thing. */
+  absent?: RegExp;
+  /** What it says when the caller may not, whatever the password. What it says else is handed on as it is. */
+  denied?: RegExp;
 }

@@ -5,12 +5,7 @@ export function containerEngine(tool: string): ConnectionMethod {
   return {
     words: (script, { argument }) => [tool, "exec", "-i", "--", argument!, "sh", "-c", script],
     noun: "container",
-    failures: {
-      absent: /[Nn]o such container/,
-      stopped: /not running|running containers/,
-      noShell: /executable file|no such file/,
-      denied: /ermission denied/,
-      unreachable: /annot connect/,
-    },
+    absent: /[Nn]o such container/,
+    denied: /ermission denied/,
   };
 }

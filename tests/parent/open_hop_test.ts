@@ -112,6 +112,36 @@ test.needs("linux")(
   },
 );
 
+test.needs("linux")("openHop: a tool that cannot be made to speak English", async () => {
+  const asked: PasswordQuestion[] = [];
+  const error = await failing(
+    `for i in 1 2 3;do printf '[sudo] Passwort für ann: ' >&2;read p
+      echo 'Das hat nicht funktioniert, bitte nochmal probieren.' >&2;done
+      echo 'sudo: 3 Fehlversuche bei der Passworteingabe' >&2;exit 1`,
+    { method: "sudo", argument: "bob", passwords: ["s3cret"], asked },
+  );
+  assertEquals([error.kind, error.message], [
+    "auth",
+    "web1,sudo=bob: the password was refused",
+  ]);
+  assertEquals(asked.map(({ attempt }) => attempt), [1, 2, 3]);
+});
+
+test.needs("linux")("openHop: a terminal is wanted, and script is not there", async () => {
+  await using bin = await tempDir();
+  await Deno.symlink("/bin/sh", bin.join("sh"));
+  const host = await stub(bin, "doas", {
+    words: [],
+    then: "echo 'doas: Authentication required' >&2;exit 1",
+  });
+  const only = { ...host, spawn: hostWith(bin.path, { only: true }).spawn };
+  const error = await assertRejects(() => open(only, { method: "doas" }), HoldfastError);
+  assertEquals([error.kind, error.message], [
+    "bootstrap",
+    "web1,doas: doas wants a terminal, and the program script (util-linux) is missing",
+  ]);
+});
+
 test.needs("linux")("openHop: the time that a person takes does not count", async () => {
   await using bin = await tempDir();
   const host = await stub(bin, "su", {
