@@ -19,9 +19,9 @@ export interface OpenRequest {
   target: string;
   ssh?: SshOptions;
   purpose?: Purpose;
-  /** Logs in to the hosts. */
+  /** Logs in to the stack's last SSH host. */
   password?: string;
-  /** For sudo, su and doas. */
+  /** For its last sudo, su or doas. */
   becomePassword?: string;
   /** The client's environment, as far as it decides how a host is reached. */
   env: Record<string, string>;
@@ -34,6 +34,8 @@ interface StepContext {
   /** The key of the step before; empty for the first. */
   above: string;
   request: OpenRequest;
+  /** Known beforehand. */
+  password?: string;
 }
 
 /** One hop of a stack, and how its connection is made. */
@@ -47,7 +49,7 @@ export type Step =
         context: { above: Connection | null; ask: Ask; signal: AbortSignal },
       ): Promise<Endpoint>;
     }
-    | { kind: "hop"; method: string; argument?: string; password?: string }
+    | { kind: "hop"; method: string; argument?: string; user?: string; password?: string }
   );
 
 /** A stack as connections: each step goes through the one before. */
@@ -56,6 +58,9 @@ export interface Plan {
   target: string;
   steps: Step[];
 }
+
+/** Methods whose password is `becomePassword`. */
+const BECOME: ReadonlySet<string> = new Set(["sudo", "su", "doas"]);
 
 const HERE: ResolvedHop = { hop: { method: "local" }, name: "local", options: {}, source: "" };
 
@@ -81,10 +86,19 @@ export class Planner {
     // A place on this machine is behind this machine.
     if (!["ssh", "openssh", "local"].includes(resolved[0].hop.method)) resolved.unshift(HERE);
     const names = resolved.map(({ name }) => name);
+    // A password that the user gives is for where he is going, not for the hops on the way.
+    const lastSsh = resolved.findLastIndex(isSsh);
+    const lastBecome = resolved.findLastIndex(({ hop }) => BECOME.has(hop.method));
     const steps: Step[] = [];
     for (const [index, hop] of resolved.entries()) {
       const target = names.slice(0, index + 1).join(",");
-      const context = { target, above: steps.at(-1)?.key ?? "", request };
+      const given = index === lastSsh
+        ? request.password
+        : index === lastBecome
+        ? request.becomePassword
+        : undefined;
+      const password = given ?? hop.password?.reveal();
+      const context = { target, above: steps.at(-1)?.key ?? "", request, password };
       steps.push(
         isSsh(hop)
           ? await this.#sshStep(hop, { ...context, signal })
@@ -106,11 +120,10 @@ export class Planner {
   }
 
   async #sshStep(
-    { hop, options: given, password: known }: ResolvedHop & { hop: SshHop },
-    { target, above, request, signal }: StepContext & { signal: AbortSignal },
+    { hop, options: given }: ResolvedHop & { hop: SshHop },
+    { target, above, request, password, signal }: StepContext & { signal: AbortSignal },
   ): Promise<Step> {
     const { env, cwd } = request;
-    const password = known?.reveal() ?? request.password;
     const options = { ...given };
     // Its way is the hop before it, whatever ssh_config says.
     if (above !== "") options.jump = "none";
@@ -134,14 +147,13 @@ export class Planner {
   }
 
   async #hopStep(
-    { hop, password: known }: ResolvedHop,
-    { target, above, request }: StepContext,
+    { hop, options: { user } }: ResolvedHop,
+    { target, above, password }: StepContext,
   ): Promise<Step> {
     const { method } = hop;
     const argument = "argument" in hop ? hop.argument : undefined;
-    const password = known?.reveal() ?? request.becomePassword;
-    const key = await this.#digest(above + JSON.stringify([method, argument, password]));
-    return { kind: "hop", target, key, method, argument, password };
+    const key = await this.#digest(above + JSON.stringify([method, argument, user, password]));
+    return { kind: "hop", target, key, method, argument, user, password };
   }
 
   async #digest(text: string): Promise<string> {

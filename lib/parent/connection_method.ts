@@ -4,15 +4,26 @@
  */
 import type { Host } from "../core/host.ts";
 
+/** What the words are made of. */
+export interface HopWords {
+  argument?: string;
+  /** Only for a method that `takesUser`. */
+  user?: string;
+  host: Host;
+  terminal: boolean;
+}
+
 export interface ConnectionMethod {
   /**
    * The program and its exact words that run `sh -c script` at the other place with our standard streams. They run
    * in `/` on `host`, with a controlling terminal or, in the first attempt, without. Throws `usage` when `argument`
    * makes no sense; one that begins with "-" has been refused before.
    */
-  words(script: string, hop: { argument?: string; host: Host; terminal: boolean }): string[];
+  words(script: string, hop: HopWords): string[];
   /** The tool makes HOME, USER, LOGNAME and SHELL the new user's; otherwise the script inside does it. */
   setsLogin?: true;
+  /** It can be entered as a certain user, who is not its argument. */
+  takesUser?: true;
   /** Nothing can go between us and the shell: neither questions nor a change of user. */
   plain?: true;
   /** The tool may ask for a password: on stderr or its terminal, with a line that is left unfinished. */

@@ -3,7 +3,12 @@ import type { ConnectionMethod } from "./connection_method.ts";
 
 export function containerEngine(tool: string): ConnectionMethod {
   return {
-    words: (script, { argument }) => [tool, "exec", "-i", "--", argument!, "sh", "-c", script],
+    words: (script, { argument, user }) => [
+      ...[tool, "exec", "-i"],
+      ...user === undefined ? [] : ["-u", user],
+      ...["--", argument!, "sh", "-c", script],
+    ],
+    takesUser: true,
     noun: "container",
     absent: /[Nn]o such container/,
     denied: /ermission denied/,

@@ -9,6 +9,7 @@ import { binary, converse, open, stub } from "./hop_fixture.ts";
 interface Case {
   method: string;
   argument?: string;
+  user?: string;
   /** The program, where it is not named like the method. */
   tool?: string;
   /** The words before the script. */
@@ -41,6 +42,13 @@ const run = ["--quiet", "--pipe", "--wait", "--collect", "--no-ask-password"];
 
 const CASES: Case[] = [
   { method: "docker", argument: "web", words: ["exec", "-i", "--", "web"], failures: engine },
+  {
+    method: "docker",
+    argument: "web",
+    user: "app",
+    words: ["exec", "-i", "-u", "app", "--", "web"],
+    failures: [],
+  },
   {
     method: "lxc",
     argument: "box",
@@ -84,8 +92,9 @@ const CASES: Case[] = [
   },
 ];
 
-for (const { method, argument, tool = method, words, failures } of CASES) {
-  const name = argument === undefined ? method : `${method}=${argument}`;
+for (const { method, argument, user, tool = method, words, failures } of CASES) {
+  const place = argument === undefined ? method : `${method}=${argument}`;
+  const name = user === undefined ? place : `${place} as ${user}`;
 
   test.needs("linux")(
     `${name}: the tool gets exactly its words, the shell every byte`,
@@ -98,7 +107,7 @@ for (const { method, argument, tool = method, words, failures } of CASES) {
         then: `[ $# = 1 ]||exit 98;${halve}\nexec sh -c "$1"`,
       });
       const bytes = binary();
-      const child = await open(host, { method, argument, line: 'echo "$SHELL";exec cat' });
+      const child = await open(host, { method, argument, user, line: 'echo "$SHELL";exec cat' });
       const { stdout } = await converse(child, bytes);
       const head = stdout.indexOf(10) + 1;
       assertEquals(stdout.subarray(head), bytes);
@@ -117,6 +126,17 @@ for (const { method, argument, tool = method, words, failures } of CASES) {
     });
   }
 }
+
+test("lxc: refuses to become a user, which it cannot", async () => {
+  await using bin = await tempDir();
+  const host = await stub(bin, "lxc", { words: [], then: "exit 1" });
+  const hop = { method: "lxc", argument: "box", user: "app" };
+  const error = await assertRejects(() => open(host, hop), HoldfastError);
+  assertEquals([error.kind, error.message], [
+    "usage",
+    'web1,lxc=box: lxc cannot become user "app"',
+  ]);
+});
 
 test("kubectl: refuses what is no pod before anything runs", async () => {
   await using bin = await tempDir();
