@@ -9,7 +9,7 @@ import { printable } from "../core/printable.ts";
 import { Inventory, isInventory } from "./inventory.ts";
 import { runAnsibleInventory } from "./inventory_command.ts";
 import { lookAtInventory, type Sight } from "./inventory_sight.ts";
-import { untilAborted } from "./ssh_way.ts";
+import { untilAborted } from "../core/until_aborted.ts";
 
 export interface InventoryFilesOptions {
   /** Milliseconds, only ever compared. Default `performance.now`. */
