@@ -8,8 +8,8 @@ import { test } from "../support/test.ts";
 
 const NUMBERS = { INT: 2, TERM: 15, HUP: 1, QUIT: 3, USR1: 10, USR2: 12 } as const;
 
-for (const runtime of ["deno", "node", "bun", "none"] as const) {
-  const needs = runtime === "node" || runtime === "bun" ? [runtime] : [];
+for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
+  const needs = runtime === "none" ? [] : [runtime];
   const what = runtime === "none" ? "no runtime" : runtime;
   test.needs("sshd", "namespaces", ...needs)(
     `exec: signals and lost clients, on ${what}`,
