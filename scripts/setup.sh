@@ -38,6 +38,10 @@ mount mount
 passwd useradd
 python3-mitogen /usr/lib/python3/dist-packages/mitogen
 git git
+zsh zsh
+ksh ksh
+tcsh tcsh
+fish fish
 LIST
 }
 

@@ -23,7 +23,9 @@ export function trackChild(
       void announced.then(async (pid) => {
         if (pid === null) return child.kill(signal);
         const name = signal.replace(/^SIG/, "");
-        const killer = await connection.exec(`kill -${name} -${pid}`).catch(() => null);
+        // By sh: fish has no kill of its own, and procps's takes the group for an option.
+        const line = `exec sh -c 'kill -${name} -${pid}'`;
+        const killer = await connection.exec(line).catch(() => null);
         if (!killer) return child.kill(signal);
         killer.stdout.cancel();
         killer.stderr.cancel();
