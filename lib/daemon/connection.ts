@@ -9,6 +9,7 @@ import { type DirectContext, directContext } from "../parent/direct_context.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
 import { firstStage } from "../parent/first_stage.ts";
 import { coreSource } from "../master/core_source.ts";
+import { passwordExpiry } from "../master/password_expiry.ts";
 import type { Log } from "./log.ts";
 
 /** What a caller wants a context for; see `client/session.ts`. */
@@ -215,6 +216,8 @@ export class Connection {
         )
       );
     } catch (error) {
+      const expired = passwordExpiry((error as Error).message, endpoint.description);
+      if (expired) return this.close(expired);
       const expected = error instanceof NoRuntime;
       log(
         expected ? "info" : "warn",

@@ -3,22 +3,34 @@
  * command, since sshd itself signals only for users other than root, and ssh2 only while stdin is open.
  */
 import { concat } from "../core/greeting.ts";
+import type { HoldfastError } from "../core/errors.ts";
 import type { ByteSource, Child } from "../core/host.ts";
 import { LIMITS } from "../core/limits.ts";
+import { passwordExpiry } from "./password_expiry.ts";
 import type { SshConnection } from "./ssh_connection.ts";
 
-/** `child` writes `<token> <pid>` and a newline first; what a noisy profile wrote before that is dropped. */
+/**
+ * `child` writes `<token> <pid>` and a newline first; what a noisy profile wrote before that is dropped. When the host
+ * ran something else instead because the password has expired, `exit` rejects and says so.
+ */
 export function trackChild(
   child: Child,
   { token, connection }: { token: string; connection: SshConnection },
 ): Child {
   const { stdout, announced } = afterAnnouncement(child.stdout, token);
+  const { stderr, expired } = watchForExpiry(child.stderr, connection.description);
+  const exit = child.exit.then(async (status) => {
+    const reason = status.code === 1 && await Promise.race([expired, announced.then(() => null)]);
+    if (reason) throw reason;
+    return status;
+  });
+  exit.catch(() => {});
   return {
     pid: 0,
     stdin: child.stdin,
     stdout,
-    stderr: child.stderr,
-    exit: child.exit,
+    stderr,
+    exit,
     kill(signal) {
       void announced.then(async (pid) => {
         if (pid === null) return child.kill(signal);
@@ -34,6 +46,33 @@ export function trackChild(
     },
     isAlive: () => child.isAlive(),
     resize: (size) => child.resize(size),
+  };
+}
+
+/** `expired` resolves when that is known; null when the output began otherwise. */
+function watchForExpiry(
+  source: ByteSource,
+  description: string,
+): { stderr: ByteSource; expired: Promise<HoldfastError | null> } {
+  const decoder = new TextDecoder();
+  let said = "";
+  let decide: (reason: HoldfastError | null) => void = () => {};
+  const expired = new Promise<HoldfastError | null>((resolve) => decide = resolve);
+  return {
+    expired,
+    stderr: {
+      cancel() {
+        decide(null);
+        source.cancel();
+      },
+      async read() {
+        const bytes = await source.read();
+        if (said.length < 4096) said += decoder.decode(bytes ?? undefined, { stream: true });
+        const reason = passwordExpiry(said, description);
+        if (reason || bytes === null || said.length >= 4096) decide(reason);
+        return bytes;
+      },
+    },
   };
 }
 
