@@ -61,8 +61,7 @@ export class SpareShell {
   async close(): Promise<void> {
     this.#closed = true;
     const child = this.#spare;
-    await child?.stdin.close();
-    await child?.exit.catch(() => {});
+    if (child) await end(child);
   }
 
   /** Starts the next one, once the shells are in use and nothing more urgent is to be done. */
@@ -71,11 +70,20 @@ export class SpareShell {
     this.#used = false;
     const child = await this.#host.spawn({ command: WAIT }).catch(() => null);
     if (!child) return;
-    if (this.#closed) return await child.stdin.close();
+    if (this.#closed) return await end(child);
     this.#spare = child;
     const forget = () => {
       if (this.#spare === child) this.#spare = null;
     };
     child.exit.then(forget, forget);
   }
+}
+
+/** A shell that waits has nothing to lose; one with a noisy .bashrc may be stuck in writing what nobody reads. */
+async function end(child: Child): Promise<void> {
+  child.stdout.cancel();
+  child.stderr.cancel();
+  child.kill("SIGKILL");
+  await child.stdin.close();
+  await child.exit.catch(() => {});
 }

@@ -11,7 +11,7 @@ export function directHost(connection: SshConnection): Host {
   const sessions = new SessionQueue();
   let files: Promise<SftpFiles> | undefined;
   const sftp = (): Promise<SftpFiles> => {
-    files ??= sessions.take(() => connection.sftp()).then((wrapper) => {
+    files ??= sessions.take(() => connection.sftp()).catch(unservable).then((wrapper) => {
       wrapper.once("close", () => {
         files = undefined;
         sessions.release();
@@ -46,6 +46,15 @@ export function directHost(connection: SshConnection): Host {
     openRead: async (path) => (await sftp()).openRead(path),
     create: async (path, mode) => (await sftp()).create(path, mode),
   };
+}
+
+/** SFTP runs behind the login shell too, whose output before it nobody can tell from SFTP's own. */
+function unservable(error: HoldfastError): never {
+  if (error.kind !== "refused") throw error;
+  const hint =
+    "Check that the host offers SFTP, and that its login shell prints nothing for a command " +
+    "(test: ssh HOST true)";
+  throw new HoldfastError("refused", `${error.message}\n${hint}`, { cause: error });
 }
 
 /**
