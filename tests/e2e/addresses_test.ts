@@ -17,6 +17,7 @@ hosts("addresses: the first that answers is taken, and a missing one is told", a
     "127.0.0.1 sixth-first",
     "127.0.0.2 none",
     "::1 none",
+    "127.0.0.3 silent",
   ]);
   const { workspace, sshd } = world;
   await using _silent = await startSilent("127.0.0.3", sshd.port);
@@ -33,6 +34,15 @@ hosts("addresses: the first that answers is taken, and a missing one is told", a
     assertMatch(stderr, /127\.0\.0\.2: connection refused/);
     assertMatch(stderr, /::1: /);
     assert(stderr.trimEnd().split("\n").length <= 2, stderr);
+  });
+  await t.step("no answer: the phase and what to try", async () => {
+    const args = ["-o", "ConnectTimeout=1", "silent", "true"];
+    const { code, stdout, stderr } = await workspace.run("exec", args);
+    assertEquals([code, stdout], [255, ""]);
+    assertMatch(
+      stderr,
+      /^holdfast: Cannot connect to .*@silent:\d+: no answer in time\n.*firewall/,
+    );
   });
   await t.step("AddressFamily leaves the others out", async () => {
     const options = ["-o", "AddressFamily=inet6"];
