@@ -33,20 +33,30 @@ export function trackChild(
     exit,
     kill(signal) {
       void announced.then(async (pid) => {
-        if (pid === null) return child.kill(signal);
-        const name = signal.replace(/^SIG/, "");
-        // By sh: fish has no kill of its own, and procps's takes the group for an option.
-        const line = `exec sh -c 'kill -${name} -${pid}'`;
-        const killer = await connection.exec(line).catch(() => null);
-        if (!killer) return child.kill(signal);
-        killer.stdout.cancel();
-        killer.stderr.cancel();
-        await killer.exit.catch(() => {});
+        const sent = pid === null ? null : await signalGroup(connection, { pid, signal });
+        if (sent === null) child.kill(signal);
       });
     },
-    isAlive: () => child.isAlive(),
+    async isAlive() {
+      const pid = await announced;
+      return pid !== null && await signalGroup(connection, { pid, signal: "0" }) === true;
+    },
     resize: (size) => child.resize(size),
   };
+}
+
+/** Whether the group was there to be signalled; null when that could not be tried. */
+async function signalGroup(
+  connection: SshConnection,
+  { pid, signal }: { pid: number; signal: string },
+): Promise<boolean | null> {
+  // By sh: fish has no kill of its own, and procps's takes the group for an option.
+  const line = `exec sh -c 'kill -${signal.replace(/^SIG/, "")} -${pid}'`;
+  const killer = await connection.exec(line).catch(() => null);
+  if (!killer) return null;
+  killer.stdout.cancel();
+  killer.stderr.cancel();
+  return await killer.exit.then(({ code }) => code === 0, () => false);
 }
 
 /** `expired` resolves when that is known; null when the output began otherwise. */

@@ -87,7 +87,7 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
         await assertGone(account);
       });
 
-      if (runtime === "deno") {
+      if (runtime === "deno" || runtime === "none") {
         await t.step("then KILL", async () => {
           const { process, end } = await start(
             "target",
@@ -119,17 +119,15 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
         }
       });
 
-      if (runtime === "deno") {
-        await t.step("what ignores HUP behind a shell that ended is ended, too", async () => {
-          const { process, end } = await start(
-            "target",
-            "nohup sleep 1000 >/dev/null 2>&1 </dev/null & echo ready; wait",
-          );
-          process.kill("SIGKILL");
-          await end();
-          await assertGone(account);
-        });
-      }
+      await t.step("what ignores HUP behind a shell that ended is ended, too", async () => {
+        const { process, end } = await start(
+          "target",
+          "nohup sleep 1000 >/dev/null 2>&1 </dev/null & echo ready; wait",
+        );
+        process.kill("SIGKILL");
+        await end();
+        await assertGone(account);
+      });
 
       await t.step("--leave keeps it", async () => {
         await workspace.run("exec", ["target", "mkfifo go gone"]);
