@@ -84,6 +84,30 @@ test.needs("sshd", "namespaces")(
         });
       }
     }
+    await t.step("in the middle of commands, one of which ignores HUP and TERM", async () => {
+      const pid = await start();
+      const lines = [
+        "echo ready; exec sleep 1000",
+        "trap '' HUP TERM; echo ready; exec sleep 1000",
+      ];
+      const calls = [];
+      for (const line of lines) {
+        await workspace.run("fetch", ["target", "file", "-"]); // the core is there
+        const process = await workspace.spawn("exec", ["target", line]);
+        const reader = process.stdout.getReader();
+        await reader.read();
+        calls.push({ process, reader });
+      }
+      await killProcesses([readProcess(pid)!]);
+      for (const { process, reader } of calls) {
+        const stderr = new Response(process.stderr).text();
+        assertEquals((await process.status).code, 255);
+        assertMatch(await stderr, /^holdfast: .*the daemon went away.*\n$/);
+        await Promise.all([reader.cancel(), process.stdin.abort().catch(() => {})]);
+      }
+      const gone = await waitUntilGone(() => account.processes(), { deadline: 20_000 });
+      assertEquals(describeProcesses(gone), "");
+    });
     for (const stage of ["key exchange", "authentication", "bootstrap"]) {
       assert(stages.has(stage), `never killed during ${stage}: ${[...stages].join(", ")}`);
     }
