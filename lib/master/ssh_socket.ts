@@ -126,14 +126,14 @@ function tcpSocket(socket: Socket): SshSocket {
   return { stream: socket, complaint: () => "", dispose };
 }
 
-function reasonOf(error: NodeJS.ErrnoException): string {
+function reasonOf(error: NodeJS.ErrnoException & { address?: string }): string {
+  if (error.syscall === "bind") return `cannot bind to BindAddress ${error.address}`;
   const known: Record<string, string> = {
     ECONNREFUSED: "connection refused",
     EHOSTUNREACH: "no route to host",
     ENETUNREACH: "network unreachable",
     ETIMEDOUT: "timed out",
     ECONNRESET: "connection reset",
-    EADDRNOTAVAIL: "cannot bind to that address",
   };
   return known[error.code ?? ""] ?? printable(error.message);
 }

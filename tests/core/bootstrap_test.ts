@@ -12,7 +12,7 @@ import { firstStage } from "../../lib/parent/first_stage.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
-import { findExecutable, type Runtime, sharedRuntime } from "../support/tools.ts";
+import { findExecutable, programOf, type Runtime, sharedRuntime } from "../support/tools.ts";
 
 /** A home with exactly these runtimes in ~/bin, which with `tools` is all of PATH. */
 interface Target extends AsyncDisposable {
@@ -44,7 +44,9 @@ async function target(...runtimes: Runtime[]): Promise<Target> {
     const path = findExecutable(tool);
     if (path) await Deno.symlink(path, tools.join(tool));
   }
-  for (const runtime of runtimes) await Deno.symlink(sharedRuntime(runtime), tools.join(runtime));
+  for (const runtime of runtimes) {
+    await Deno.symlink(sharedRuntime(runtime), tools.join(programOf(runtime)));
+  }
   return {
     home,
     async start({ shell = ["sh"], before = "", command, env = {}, deadline, wrapper = [] } = {}) {
@@ -90,7 +92,7 @@ async function output(router: Router, command: string | string[]): Promise<strin
   return text;
 }
 
-const RUNTIMES: Runtime[] = ["deno", "node", "bun"];
+const RUNTIMES: Runtime[] = ["deno", "node", "node18", "bun"];
 
 /** Every path below `dir`. */
 function tree(dir: string): string[] {
@@ -107,7 +109,7 @@ for (const runtime of RUNTIMES) {
       await using at = await target(runtime);
       const before = tree(at.home.path);
       const started = await at.start();
-      assertEquals(started.runtime, runtime);
+      assertEquals(started.runtime, programOf(runtime));
       assertEquals(await output(started.router, "echo $HOME"), `${at.home.path}\n`);
       started.link.close(null);
       await started.child.exit;
