@@ -83,7 +83,7 @@ class SessionQueue {
   #waiting: (() => void)[] = [];
 
   async take<T>(open: () => Promise<T>): Promise<T> {
-    for (;;) {
+    for (let alone = 0;;) {
       while (this.#open >= this.#limit) {
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
       }
@@ -95,6 +95,9 @@ class SessionQueue {
         if (full && this.#open > 1) {
           this.#open--;
           this.#limit = this.#open;
+        } else if (full && alone++ === 0) {
+          // sshd frees closed sessions only after all that it has read: those that closed just before this may count.
+          this.#open--;
         } else {
           this.release();
           throw error;

@@ -43,7 +43,9 @@ hosts("exec: fifty at once on a cold host are one login", async () => {
 hosts("exec: twenty at once on a host without a runtime wait for its ten sessions", async () => {
   await using world = await makeWorld({ runtimes: [] });
   const outcomes = await crowd(20, (i) => world.workspace.run("exec", ["target", `echo ${i}`]));
-  assertEquals(outcomes.map(({ stdout }) => stdout), outcomes.map((_, i) => `${i}\n`));
+  outcomes.forEach(({ code, stdout, stderr }, i) =>
+    assertEquals({ code, stdout, stderr }, { code: 0, stdout: `${i}\n`, stderr: "" })
+  );
   assertEquals(await world.sshd.logins(), 1);
 });
 

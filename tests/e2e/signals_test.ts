@@ -72,11 +72,16 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
       });
 
       await t.step("a client killed with -9: the process group gets HUP", async () => {
-        const trap = "trap 'echo hup > ~/marker; exit' HUP; sleep 1000 & echo ready; wait";
+        const trap = "trap 'echo hup > ~/marker; exit' HUP; echo $$ > ~/pid; " +
+          "sleep 1000 & echo ready; wait";
         const { process, end } = await start("target", trap);
         process.kill("SIGKILL");
         await end();
         await assertGone(account);
+        // The shell may outlive its `sleep` by the length of its trap.
+        const id = Number(await Deno.readTextFile(`${account.home}/pid`));
+        const shell = () => account.processes().filter(({ pid }) => pid === id);
+        assertEquals(await waitUntilGone(shell), []);
         assertEquals(await Deno.readTextFile(`${account.home}/marker`), "hup\n");
       });
 
