@@ -60,6 +60,14 @@ const MIN_PADDING = 4;
 /** Bytes of the largest packet that ssh2 takes. */
 const MAX_PACKET = 35000;
 
+/** What goes out in a packet of this size or more is a transfer. */
+const LARGE = 8192;
+/**
+ * Where every large packet is made, of all connections: ssh2 fills and encrypts a packet before it asks for the
+ * next, and what it writes to has copied the bytes when it returns (`joined_writes.ts`).
+ */
+const scratch = new ArrayBuffer(64 * 1024);
+
 class GcmCipher implements Cipher {
   outSeqno: number;
   readonly #write: (bytes: Buffer) => void;
@@ -76,7 +84,10 @@ class GcmCipher implements Cipher {
     let padding = BLOCK - ((1 + payloadSize) % BLOCK);
     if (padding < MIN_PADDING) padding += BLOCK;
     const size = 1 + payloadSize + padding;
-    const packet = Buffer.allocUnsafeSlow(CLEAR + size + TAG);
+    const whole = CLEAR + size + TAG;
+    const packet = whole < LARGE || whole > scratch.byteLength
+      ? Buffer.allocUnsafe(whole)
+      : Buffer.from(scratch, 0, whole);
     packet.writeUInt32BE(size, 0);
     packet[CLEAR] = padding;
     crypto.getRandomValues(packet.subarray(CLEAR + size - padding, CLEAR + size));
