@@ -4,7 +4,7 @@ import { absolute, shellWords } from "./host_paths.ts";
 import { attempt } from "./os_error.ts";
 
 type Process = typeof import("node:process") & { getBuiltinModule?(name: string): unknown };
-type Fs = typeof import("node:fs");
+export type Fs = typeof import("node:fs");
 type ChildProcess = typeof import("node:child_process");
 type Spawned = import("node:child_process").ChildProcess;
 type Readable = import("node:stream").Readable;
@@ -13,7 +13,7 @@ const { process, require: load } = globalThis as unknown as {
   process: Process;
   require: (name: string) => unknown;
 };
-const builtin = (name: string): unknown => process.getBuiltinModule?.(name) ?? load(name);
+export const builtin = (name: string): unknown => process.getBuiltinModule?.(name) ?? load(name);
 
 /** Builds the host; not at load time, because on Deno these modules cost milliseconds. */
 export function nodeHost(): Host {
@@ -25,21 +25,7 @@ export function nodeHost(): Host {
     attempt(`${action} ${JSON.stringify(path)}`, () => run(absolute(host, path)));
 
   const info = (path: string, read: (path: string) => Promise<import("node:fs").Stats>) =>
-    named("look at", path, async (real): Promise<FileInfo> => {
-      const found = await read(real);
-      return {
-        type: found.isFile()
-          ? "file"
-          : found.isDirectory()
-          ? "directory"
-          : found.isSymbolicLink()
-          ? "symlink"
-          : "other",
-        mode: found.mode & 0o7777,
-        size: found.size,
-        mtime: found.mtimeMs,
-      };
-    });
+    named("look at", path, async (real) => nodeFileInfo(await read(real)));
 
   const open = (action: string, path: string, flags: string, mode?: number) =>
     named(action, path, async (real): Promise<OpenFile> => {
@@ -104,6 +90,21 @@ export function nodeHost(): Host {
     create: (path, mode) => open("create", path, "wx", mode),
   };
   return host;
+}
+
+export function nodeFileInfo(found: import("node:fs").Stats): FileInfo {
+  return {
+    type: found.isFile()
+      ? "file"
+      : found.isDirectory()
+      ? "directory"
+      : found.isSymbolicLink()
+      ? "symlink"
+      : "other",
+    mode: found.mode & 0o7777,
+    size: found.size,
+    mtime: found.mtimeMs,
+  };
 }
 
 /** Standard input and output of this process as a link's transport. */

@@ -170,3 +170,7 @@ export function decodeEntry(payload: Uint8Array, stackDepth: number): TreeEntry 
   ) throw new HoldfastError("protocol", "Cannot read tree: an entry is malformed");
   return { ...entry, mode: mode === null ? null : mode & 0o7777 };
 }
+
+export function malformed(): HoldfastError {
+  return new HoldfastError("protocol", "Cannot read tree: a record is out of place");
+}

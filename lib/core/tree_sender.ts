@@ -5,6 +5,7 @@
 import { ContentDigest, sha256 } from "./content_digest.ts";
 import { HoldfastError } from "./errors.ts";
 import type { ByteSink, Host, OpenFile } from "./host.ts";
+import { type Found, QuickFiles } from "./quick_files.ts";
 import {
   BLOCK,
   DATA,
@@ -57,12 +58,14 @@ export async function sendTree(sink: ByteSink, options: SendTreeOptions): Promis
 class Sender {
   readonly #writer: TreeWriter;
   readonly #options: SendTreeOptions;
+  readonly #quick: QuickFiles;
   readonly #totals: TreeTotals = { files: 0, directories: 0, links: 0, bytes: 0, skipped: 0 };
   #ahead = 0;
 
   constructor(writer: TreeWriter, options: SendTreeOptions) {
     this.#writer = writer;
     this.#options = options;
+    this.#quick = new QuickFiles(options.host);
   }
 
   async run(): Promise<TreeTotals> {
@@ -94,7 +97,6 @@ class Sender {
   }
 
   async #prepare({ source, name }: Item, depth: number): Promise<Prepared> {
-    const { host } = this.#options;
     const entry: TreeEntry = { type: "file", depth, name, mode: null, mtime: null };
     const prepared: Prepared = {
       path: "-",
@@ -105,22 +107,31 @@ class Sender {
       input: null,
     };
     if (typeof source !== "string") return { ...prepared, input: source };
-    const { type, mode, mtime, size } = await host.lstat(source).catch((error) => {
+    const found = await this.#look(source).catch((error) => {
       throw `${name}`.includes("\ufffd") ? notText(source) : error;
     });
-    Object.assign(entry, { type, mode, mtime });
+    const { type, mode, mtime, size, names = [], target } = found;
+    if (target?.includes("\ufffd")) throw notText(source);
+    Object.assign(entry, { type, mode, mtime, target });
     prepared.path = source;
-    if (type === "directory") prepared.names = await host.readDir(source);
-    if (type === "symlink") {
-      entry.target = await host.readLink(source);
-      if (entry.target.includes("\ufffd")) throw notText(source);
-    }
+    prepared.names = names;
     if (type === "file") {
       entry.size = size;
-      if (size <= SMALL) prepared.content = await this.#readWhole(source, size);
+      if (found.content) prepared.content = found.content;
+      else if (size <= SMALL) prepared.content = await this.#readWhole(source, size);
       if (prepared.content) prepared.digest = await sha256(prepared.content);
     }
     return prepared;
+  }
+
+  async #look(path: string): Promise<Found> {
+    const quick = this.#quick.look(path, SMALL);
+    if (quick) return quick;
+    const { host } = this.#options;
+    const found: Found = await host.lstat(path);
+    if (found.type === "directory") found.names = await host.readDir(path);
+    if (found.type === "symlink") found.target = await host.readLink(path);
+    return found;
   }
 
   /** Null when a file is not empty though it said so, as those of /proc do. */
