@@ -29,12 +29,18 @@ export interface Attributes {
   mtime: number | null;
 }
 
+/** A file with all its content, which is not durable yet. Has to be closed. */
+export interface Written {
+  sync(): Promise<void>;
+  close(): void;
+}
+
 /** What a runtime provides. Both throw `HoldfastError`. */
 export interface RuntimeFiles {
   /** Reads at most `limit` bytes of content; nothing of a file that claims to be empty, it may block. */
   look(path: string, limit: number): Found;
-  /** Creates a file that must not exist. On return it is written; the promise is for its durability. */
-  write(path: string, content: Uint8Array, attributes: Attributes): Promise<void>;
+  /** Creates a file that must not exist. */
+  write(path: string, content: Uint8Array, attributes: Attributes): Written;
 }
 
 /**
@@ -63,7 +69,7 @@ export class QuickFiles {
   }
 
   /** Null: write through the host. */
-  write(path: string, content: Uint8Array, attributes: Attributes): Promise<void> | null {
+  write(path: string, content: Uint8Array, attributes: Attributes): Written | null {
     return this.#run((files) => files.write(path, content, attributes));
   }
 

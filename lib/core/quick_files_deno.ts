@@ -48,7 +48,10 @@ export function denoQuickFiles(host: Host): RuntimeFiles {
         file.close();
         throw error;
       }
-      return attempt(doing("sync"), () => file.sync()).finally(() => file.close());
+      return {
+        sync: () => attempt(doing("sync"), () => file.sync()),
+        close: () => file.close(),
+      };
     },
   };
 }

@@ -46,10 +46,17 @@ export function nodeQuickFiles(host: Host): RuntimeFiles {
         fs.closeSync(file);
         throw error;
       }
-      const synced = new Promise<void>((resolve, reject) =>
-        fs.fsync(file, (error) => error ? reject(error) : resolve())
-      );
-      return attempt(doing("sync"), () => synced).finally(() => fs.closeSync(file));
+      return {
+        sync: () =>
+          attempt(
+            doing("sync"),
+            () =>
+              new Promise<void>((resolve, reject) =>
+                fs.fsync(file, (error) => error ? reject(error) : resolve())
+              ),
+          ),
+        close: () => fs.closeSync(file),
+      };
     },
   };
 

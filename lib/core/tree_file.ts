@@ -8,8 +8,12 @@ import { DATA, END_OF_FILE, malformed, type TreeRecord } from "./tree_format.ts"
 /** The next block of a file, null at its end. */
 export type Blocks = () => Promise<Uint8Array | null>;
 
-/** The blocks of `records`, which end with an error (`corrupt`) where they are not what was sent. */
-export function verified(path: string, records: () => Promise<TreeRecord>): Blocks {
+/** The blocks among `records`, each told to `count`, and an error (`corrupt`) where they are not what was sent. */
+export function verified(
+  path: string,
+  records: () => Promise<TreeRecord>,
+  count: (block: Uint8Array) => void = () => {},
+): Blocks {
   const digest = new ContentDigest();
   let hashed: Promise<void> = Promise.resolve();
   return async () => {
@@ -17,6 +21,7 @@ export function verified(path: string, records: () => Promise<TreeRecord>): Bloc
     await hashed;
     if (type === DATA) {
       hashed = digest.update(payload);
+      count(payload);
       return payload;
     }
     if (type !== END_OF_FILE) throw malformed();

@@ -6,20 +6,20 @@ import { HoldfastError, toHoldfastError } from "./errors.ts";
 import type { ByteSource, FileInfo, Host } from "./host.ts";
 import { QuickFiles } from "./quick_files.ts";
 import { removeTree } from "./remove_tree.ts";
+import { SyncBatch } from "./sync_batch.ts";
 import { type Blocks, verified, writeBlocks } from "./tree_file.ts";
 import {
-  BLOCK,
+  checkEntry,
   DATA,
-  decodeEntry,
-  END_OF_FILE,
   END_OF_TREE,
-  ENTRY,
   malformed,
+  PACK,
   type TreeEntry,
   type TreeEvents,
   TreeReader,
   type TreeRecord,
   type TreeTotals,
+  unpack,
 } from "./tree_format.ts";
 import {
   notRegular,
@@ -84,6 +84,7 @@ class Receiver {
   readonly #options: ReceiveTreeOptions;
   readonly #host: Host;
   readonly #quick: QuickFiles;
+  readonly #batch: SyncBatch;
   readonly #places: TreePlaces;
   readonly #reader: TreeReader;
   readonly #totals: TreeTotals = { files: 0, directories: 0, links: 0, bytes: 0, skipped: 0 };
@@ -99,6 +100,7 @@ class Receiver {
     this.#options = options;
     this.#host = options.host;
     this.#quick = new QuickFiles(options.host);
+    this.#batch = new SyncBatch(options.host);
     this.#places = new TreePlaces(options.host, options);
     this.#reader = new TreeReader(source);
   }
@@ -107,8 +109,11 @@ class Receiver {
     try {
       await this.#places.prepare();
       for (let record = await this.#next(); record.type !== END_OF_TREE;) {
-        if (record.type !== ENTRY) throw malformed();
-        await this.#receive(decodeEntry(record.payload, this.#stack.length));
+        if (record.type !== PACK) throw malformed();
+        for (const { entry, content } of await unpack(record.payload)) {
+          if (this.#failure) throw this.#failure;
+          await this.#receive(checkEntry(entry, this.#stack.length), content);
+        }
         record = await this.#next();
       }
       this.#leave(0);
@@ -116,6 +121,7 @@ class Receiver {
       this.#fail(error);
     }
     while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    this.#batch.close();
     for (const temporary of this.#hidden.keys()) {
       await removeTree(this.#host, temporary).catch(() => {});
     }
@@ -166,7 +172,7 @@ class Receiver {
     return { path: above + entry.name, parent, existing: null };
   }
 
-  async #receive(entry: TreeEntry): Promise<void> {
+  async #receive(entry: TreeEntry, content: Uint8Array | null): Promise<void> {
     this.#leave(entry.depth);
     const place = await this.#place(entry);
     if (entry.type === "directory") {
@@ -176,7 +182,7 @@ class Receiver {
       this.#totals.links++;
       await this.#start(0, () => this.#makeLink(entry, place));
     } else if (entry.type === "file") {
-      await this.#receiveFile(entry, place);
+      await this.#receiveFile(entry, { ...place, content });
     } else {
       this.#totals.skipped++;
       this.#options.onSkip?.(this.#shown(place.path));
@@ -198,6 +204,7 @@ class Receiver {
       await this.#setAttributes(path, entry);
       const destination = this.#hidden.get(path);
       if (destination !== undefined) {
+        await this.#batch.sync(path);
         await this.#host.rename(path, destination);
         this.#hidden.delete(path);
       }
@@ -243,49 +250,46 @@ class Receiver {
     this.#release(place.parent);
   }
 
-  /** A file of one block is written beside others, any other while it arrives. */
-  async #receiveFile(entry: TreeEntry, place: Place): Promise<void> {
-    const records: TreeRecord[] = [];
-    const path = this.#shown(place.path);
-    let done = 0;
-    const blocks = verified(path, async () => {
-      const record = records.shift() ?? await this.#next();
-      if (record.type === DATA) {
-        const bytes = record.payload.length;
-        this.#totals.bytes += bytes;
-        done += bytes;
-        this.#options.onProgress?.({ path, done, size: entry.size ?? null, totals: this.#totals });
-      }
-      return record;
-    });
-    if (entry.size! <= BLOCK) {
-      records.push(await this.#next());
-      if (records[0].type === DATA) records.push(await this.#next());
-    }
-    if (records.at(-1)?.type === END_OF_FILE) {
-      const held = records[0].payload.length;
-      await this.#start(held, () => this.#save(entry, place, { blocks, small: true }));
-    } else await this.#spawn(0, () => this.#save(entry, place, { blocks, small: false }));
-  }
-
-  async #save(
+  /** A small file is written beside others, any other while it arrives. */
+  async #receiveFile(
     entry: TreeEntry,
-    place: Place,
-    { blocks, small }: { blocks: Blocks; small: boolean },
+    { content, ...place }: Place & { content: Uint8Array | null },
   ): Promise<void> {
-    const mode = entry.mode ?? place.existing?.mode ?? null;
-    const options = { host: this.#host, mode, mtime: entry.mtime, blocks };
-    await this.#putInPlace(place, async (path) => {
-      if (!small) return await writeBlocks(path, options);
-      const content = await blocks() ?? new Uint8Array(0);
-      if (content.length > 0) await blocks();
-      const written = this.#quick.write(path, content, options);
-      if (written) return await written;
+    const options = {
+      host: this.#host,
+      mode: entry.mode ?? place.existing?.mode ?? null,
+      mtime: entry.mtime,
+    };
+    const shown = this.#shown(place.path);
+    let done = 0;
+    const count = (block: Uint8Array) => {
+      this.#totals.bytes += block.length;
+      done += block.length;
+      const size = entry.size ?? null;
+      this.#options.onProgress?.({ path: shown, done, size, totals: this.#totals });
+    };
+    const save = async (write: (path: string) => Promise<void>) => {
+      await this.#putInPlace(place, write);
+      this.#totals.files++;
+      this.#release(place.parent);
+    };
+    if (content) {
+      count(content);
       const rest = [content];
-      await writeBlocks(path, { ...options, blocks: async () => rest.pop() ?? null });
-    });
-    this.#totals.files++;
-    this.#release(place.parent);
+      const blocks: Blocks = async () => rest.pop() ?? null;
+      const write = async (path: string) => {
+        const file = this.#quick.write(path, content, options);
+        if (!file) return await writeBlocks(path, { ...options, blocks });
+        if (place.parent?.hidden) {
+          return await this.#batch.add(file, { bytes: content.length, path });
+        }
+        await file.sync().finally(() => file.close());
+      };
+      await this.#start(content.length, () => save(write));
+    } else {
+      const blocks = verified(shown, () => this.#next(), count);
+      await this.#spawn(0, () => save((path) => writeBlocks(path, { ...options, blocks })));
+    }
   }
 
   /**

@@ -2,7 +2,7 @@
  * Reads files and trees from a host and writes them as one stream. Runs in the client for `put` and in the
  * remote context for `fetch`.
  */
-import { ContentDigest, sha256 } from "./content_digest.ts";
+import { ContentDigest } from "./content_digest.ts";
 import { HoldfastError } from "./errors.ts";
 import type { ByteSink, Host, OpenFile } from "./host.ts";
 import { type Found, QuickFiles } from "./quick_files.ts";
@@ -41,7 +41,6 @@ interface Prepared {
   names: string[];
   /** The whole content of a small file. */
   content: Uint8Array | null;
-  digest: Uint8Array;
   input: Readable | null;
 }
 
@@ -103,7 +102,6 @@ class Sender {
       entry,
       names: [],
       content: null,
-      digest: new Uint8Array(0),
       input: null,
     };
     if (typeof source !== "string") return { ...prepared, input: source };
@@ -119,7 +117,6 @@ class Sender {
       entry.size = size;
       if (found.content) prepared.content = found.content;
       else if (size <= SMALL) prepared.content = await this.#readWhole(source, size);
-      if (prepared.content) prepared.digest = await sha256(prepared.content);
     }
     return prepared;
   }
@@ -145,15 +142,14 @@ class Sender {
     }
   }
 
-  async #send({ path, entry, names, content, digest, input }: Prepared): Promise<void> {
-    const { host } = this.#options;
+  async #send({ path, entry, names, content, input }: Prepared): Promise<void> {
     const { type, depth } = entry;
     const totals = this.#totals;
     if (type === "other" && depth === 0) {
       const text = `Cannot copy ${JSON.stringify(path)}: it is no file, directory or link`;
       throw new HoldfastError("io", text);
     }
-    await this.#writer.entry(entry);
+    await this.#writer.entry(entry, content ?? undefined);
     if (type === "symlink") totals.links++;
     else if (type === "other") {
       totals.skipped++;
@@ -164,26 +160,22 @@ class Sender {
       await this.#level(names.map((name) => ({ source: above + name, name })), depth + 1);
     } else {
       totals.files++;
-      if (content) {
-        if (content.length > 0) await this.#writer.record(DATA, content);
-        this.#count(path, content.length, content.length);
-      } else if (input) {
-        await this.#writer.flush();
-        digest = await this.#stream(path, input, null);
-      } else {
-        const file = await host.openRead(path);
+      if (content) this.#count(path, content.length, content.length);
+      else if (input) await this.#stream(path, input, null);
+      else {
+        const file = await this.#options.host.openRead(path);
         try {
-          digest = await this.#stream(path, file, entry.size ?? null);
+          await this.#stream(path, file, entry.size ?? null);
         } finally {
           await file.close();
         }
       }
-      await this.#writer.record(END_OF_FILE, digest);
     }
   }
 
   /** Reads the next block while the one before is hashed and sent. */
-  async #stream(path: string, file: Readable, size: number | null): Promise<Uint8Array> {
+  async #stream(path: string, file: Readable, size: number | null): Promise<void> {
+    await this.#writer.flush();
     const digest = new ContentDigest();
     let done = 0;
     let next = fill(file, BLOCK);
@@ -197,7 +189,7 @@ class Sender {
     } finally {
       await next.catch(() => {});
     }
-    return digest.value();
+    await this.#writer.record(END_OF_FILE, await digest.value());
   }
 
   #count(path: string, bytes: number, done: number, size: number | null = done): void {

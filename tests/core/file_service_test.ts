@@ -270,6 +270,8 @@ function fullDisk(limit: number): Host {
   let left = limit;
   return {
     ...denoHost,
+    // Without the ways around `create`.
+    runtime: "direct",
     async create(path, mode) {
       const file = await denoHost.create(path, mode);
       return {
@@ -309,9 +311,7 @@ both("the first of many small files that fails ends the transfer without litter"
     HoldfastError,
   );
   assertStringIncludes(error.message, "no space left");
-  for await (const { name } of Deno.readDir(dir.join("copy"))) {
-    assertEquals((await Deno.stat(dir.join(`copy/${name}`))).size, 1000);
-  }
+  assertEquals([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["tree"]);
 }, { receiver: fullDisk(100_000) });
 
 test("put: a source that fails in the middle leaves the old file and no litter", async () => {
