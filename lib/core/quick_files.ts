@@ -8,9 +8,9 @@ import { nodeQuickFiles } from "./quick_files_node.ts";
 
 /** Milliseconds that an operation may take on average before the host's way is better. */
 const QUICK = 1;
-/** Operations that the average is taken over, and those after which a slow one is tried again. */
+/** Operations that the average is taken over, and that it fades over while they go the host's way. */
 const AVERAGED = 16;
-const RECOVERY = 64;
+const RECOVERY = 128;
 
 /** What is at a path, links not followed. */
 export interface Found extends FileInfo {
@@ -43,6 +43,12 @@ export interface RuntimeFiles {
   write(path: string, content: Uint8Array, attributes: Attributes): Written;
 }
 
+/** Those of the host's runtime; null where files are not on this machine. */
+export function runtimeFiles(host: Host): RuntimeFiles | null {
+  if (host.runtime === "direct") return null;
+  return host.runtime === "deno" ? denoQuickFiles(host) : nodeQuickFiles(host);
+}
+
 /**
  * The quick way of one transfer.
  *
@@ -51,16 +57,14 @@ export interface RuntimeFiles {
  */
 export class QuickFiles {
   readonly #files: RuntimeFiles | null;
+  readonly #now: () => number;
   /** Milliseconds of an operation, on average. */
   #mean = 0;
 
-  constructor(host: Host) {
-    const { runtime } = host;
-    this.#files = runtime === "direct"
-      ? null
-      : runtime === "deno"
-      ? denoQuickFiles(host)
-      : nodeQuickFiles(host);
+  /** `now`: milliseconds of any clock. */
+  constructor(files: RuntimeFiles | null, now: () => number = () => performance.now()) {
+    this.#files = files;
+    this.#now = now;
   }
 
   /** Null: look through the host. */
@@ -79,11 +83,11 @@ export class QuickFiles {
       this.#mean -= this.#mean / RECOVERY;
       return null;
     }
-    const start = performance.now();
+    const start = this.#now();
     try {
       return operation(this.#files);
     } finally {
-      this.#mean += (performance.now() - start - this.#mean) / AVERAGED;
+      this.#mean += (this.#now() - start - this.#mean) / AVERAGED;
     }
   }
 }

@@ -2,15 +2,16 @@
  * Writes the stream of a `tree_sender.ts` below a destination, as `cp -a` places it. The sender is not
  * trusted: whatever it sends, nothing outside the destination and the names asked for is written.
  */
-import { HoldfastError, toHoldfastError } from "./errors.ts";
+import { type HoldfastError, toHoldfastError } from "./errors.ts";
 import type { ByteSource, FileInfo, Host } from "./host.ts";
-import { QuickFiles } from "./quick_files.ts";
+import { QuickFiles, runtimeFiles } from "./quick_files.ts";
 import { removeTree } from "./remove_tree.ts";
 import { SyncBatch } from "./sync_batch.ts";
+import { TaskPool } from "./task_pool.ts";
+import { inPlace, temporaryBeside } from "./temporary.ts";
 import { type Blocks, verified, writeBlocks } from "./tree_file.ts";
 import {
   checkEntry,
-  DATA,
   END_OF_TREE,
   malformed,
   PACK,
@@ -29,10 +30,6 @@ import {
   type TreePlacesOptions,
 } from "./tree_places.ts";
 
-/** Entries that are written at once, and the bytes they may hold in memory. */
-const TASKS = 64;
-const HELD = 8 * 1024 * 1024;
-
 export interface ReceiveTreeOptions extends TreeEvents, TreePlacesOptions {
   host: Host;
 }
@@ -47,7 +44,7 @@ export type TreeSource = Pick<ByteSource, "read"> & { cancel(reason?: HoldfastEr
  * - Verified: a file whose digest differs is not put in its place (`corrupt`).
  * - Atomic: a file is written beside its target, made durable and renamed over it. A directory that was asked
  *   for and does not exist is made beside its place and renamed when everything in it is there.
- * - Bounded: at most {@linkcode TASKS} small files and two blocks of a large one are held in memory.
+ * - Bounded: what waits to be written stays within `task_pool.ts`, and two blocks of a large file.
  */
 export async function receiveTree(
   source: TreeSource,
@@ -88,18 +85,17 @@ class Receiver {
   readonly #places: TreePlaces;
   readonly #reader: TreeReader;
   readonly #totals: TreeTotals = { files: 0, directories: 0, links: 0, bytes: 0, skipped: 0 };
-  readonly #tasks: Set<Promise<void>> = new Set();
+  readonly #tasks: TaskPool = new TaskPool((error) => this.#fail(error));
   readonly #stack: Folder[] = [];
   /** Trees that are not in their place yet: from where they are to where they belong. */
   readonly #hidden: Map<string, string> = new Map();
-  #held = 0;
   #failure: HoldfastError | null = null;
 
   constructor(source: TreeSource, options: ReceiveTreeOptions) {
     this.#source = source;
     this.#options = options;
     this.#host = options.host;
-    this.#quick = new QuickFiles(options.host);
+    this.#quick = new QuickFiles(runtimeFiles(options.host));
     this.#batch = new SyncBatch(options.host);
     this.#places = new TreePlaces(options.host, options);
     this.#reader = new TreeReader(source);
@@ -120,7 +116,7 @@ class Receiver {
     } catch (error) {
       this.#fail(error);
     }
-    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    await this.#tasks.settled();
     this.#batch.close();
     for (const temporary of this.#hidden.keys()) {
       await removeTree(this.#host, temporary).catch(() => {});
@@ -144,24 +140,6 @@ class Receiver {
     this.#source.cancel(this.#failure);
   }
 
-  /** Runs `task` beside others; waits while too much is under way. */
-  async #start(bytes: number, task: () => Promise<void>): Promise<void> {
-    while (this.#tasks.size >= TASKS || (this.#held > 0 && this.#held + bytes > HELD)) {
-      await Promise.race(this.#tasks);
-    }
-    this.#spawn(bytes, task);
-  }
-
-  #spawn(bytes: number, task: () => Promise<void>): Promise<void> {
-    this.#held += bytes;
-    const running: Promise<void> = task().catch((error) => this.#fail(error)).then(() => {
-      this.#held -= bytes;
-      this.#tasks.delete(running);
-    });
-    this.#tasks.add(running);
-    return running;
-  }
-
   // Entries
 
   async #place(entry: TreeEntry): Promise<Place> {
@@ -180,7 +158,7 @@ class Receiver {
       await this.#receiveDirectory(entry, place);
     } else if (entry.type === "symlink") {
       this.#totals.links++;
-      await this.#start(0, () => this.#makeLink(entry, place));
+      await this.#tasks.start(0, () => this.#makeLink(entry, place));
     } else if (entry.type === "file") {
       await this.#receiveFile(entry, { ...place, content });
     } else {
@@ -198,7 +176,7 @@ class Receiver {
   /** An entry of `folder` is finished. After the last one the directory is. */
   #release(folder: Folder | null): void {
     if (!folder || --folder.open > 0) return;
-    this.#spawn(0, async () => {
+    this.#tasks.spawn(0, async () => {
       const { path, entry, parent, ready } = folder;
       await ready;
       await this.#setAttributes(path, entry);
@@ -229,7 +207,7 @@ class Receiver {
       folder.hidden = true;
       this.#hidden.set(folder.path, path);
     }
-    await this.#start(0, () => folder.ready = this.#makeDirectory(folder));
+    await this.#tasks.start(0, () => folder.ready = this.#makeDirectory(folder));
   }
 
   async #makeDirectory(folder: Folder): Promise<void> {
@@ -285,10 +263,10 @@ class Receiver {
         }
         await file.sync().finally(() => file.close());
       };
-      await this.#start(content.length, () => save(write));
+      await this.#tasks.start(content.length, () => save(write));
     } else {
       const blocks = verified(shown, () => this.#next(), count);
-      await this.#spawn(0, () => save((path) => writeBlocks(path, { ...options, blocks })));
+      await this.#tasks.spawn(0, () => save((path) => writeBlocks(path, { ...options, blocks })));
     }
   }
 
@@ -330,20 +308,4 @@ class Receiver {
     }
     return path;
   }
-}
-
-function temporaryBeside(path: string): string {
-  const name = `.holdfast-${crypto.randomUUID().slice(0, 8)}.tmp`;
-  return path.slice(0, path.lastIndexOf("/") + 1) + name;
-}
-
-/** Names the place in what happened to its temporary. Messages have both as JSON. */
-function inPlace(
-  error: unknown,
-  { temporary, path }: { temporary: string; path: string },
-): HoldfastError {
-  const inner = (text: string) => JSON.stringify(text).slice(1, -1);
-  const { kind, message } = toHoldfastError(error);
-  const text = message.replaceAll(inner(temporary), () => inner(path));
-  return new HoldfastError(kind, text, { cause: error });
 }

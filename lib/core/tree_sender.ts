@@ -5,7 +5,7 @@
 import { ContentDigest } from "./content_digest.ts";
 import { HoldfastError } from "./errors.ts";
 import type { ByteSink, Host, OpenFile } from "./host.ts";
-import { type Found, QuickFiles } from "./quick_files.ts";
+import { type Found, QuickFiles, runtimeFiles } from "./quick_files.ts";
 import {
   BLOCK,
   DATA,
@@ -64,7 +64,7 @@ class Sender {
   constructor(writer: TreeWriter, options: SendTreeOptions) {
     this.#writer = writer;
     this.#options = options;
-    this.#quick = new QuickFiles(options.host);
+    this.#quick = new QuickFiles(runtimeFiles(options.host));
   }
 
   async run(): Promise<TreeTotals> {

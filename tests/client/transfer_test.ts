@@ -224,6 +224,36 @@ for (const runtime of ["node", "bun"] as const) {
   });
 }
 
+test.needs("node")(
+  "put: a context that is killed leaves one temporary and no destination",
+  async () => {
+    await using dir = await tempDir();
+    await bundleEntry(dir.join("context.js"));
+    await Deno.mkdir(dir.join("tree"));
+    await Deno.mkdir(dir.join("into"));
+    for (let i = 0; i < 50; i++) await Deno.writeTextFile(dir.join(`tree/${i}`), `${i}`);
+    await Deno.writeFile(dir.join("tree/big"), new Uint8Array(20_000_000));
+    const child = new Deno.Command(sharedRuntime("node"), {
+      args: [dir.join("context.js")],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    await using pair = remotePair(processTransport(child));
+    const putting = () =>
+      putFiles(pair.parent, 1, {
+        sources: [dir.join("tree")],
+        destination: dir.join("into"),
+        onProgress: ({ totals }) => totals.bytes > 10_000_000 && child.kill("SIGKILL"),
+      });
+    await assertRejects(putting, HoldfastError);
+    await child.status;
+    const left = [...Deno.readDirSync(dir.join("into"))].map(({ name }) => name);
+    assertEquals(left.length, 1);
+    assert(/^\.holdfast-[0-9a-f]{8}\.tmp$/.test(left[0]), left[0]);
+  },
+);
+
 /** The parent's half of a pair whose child is another process. */
 function remotePair(transport: Transport) {
   return contextPair({ services: {}, transports: [transport, silent()] });
