@@ -2,46 +2,16 @@
  * The shortest way to a small file: system calls without a thread in between, which cost a tenth of it while
  * the kernel answers from memory. Used by both ends of a transfer, which take the host's way where there is none.
  */
-import type { FileInfo, Host } from "./host.ts";
+import type { Host } from "./host.ts";
 import { denoQuickFiles } from "./quick_files_deno.ts";
 import { nodeQuickFiles } from "./quick_files_node.ts";
+import type { Attributes, Found, RuntimeFiles, Written } from "./runtime_files.ts";
 
 /** Milliseconds that an operation may take on average before the host's way is better. */
 const QUICK = 1;
 /** Operations that the average is taken over, and that it fades over while they go the host's way. */
 const AVERAGED = 16;
 const RECOVERY = 128;
-
-/** What is at a path, links not followed. */
-export interface Found extends FileInfo {
-  /** What a directory has in it. */
-  names?: string[];
-  /** Where a symlink leads. */
-  target?: string;
-  /** The whole of a file that is small and not empty. */
-  content?: Uint8Array;
-}
-
-export interface Attributes {
-  /** Permission bits with set-id and sticky bits; null: 0666 less the umask. */
-  mode: number | null;
-  /** Milliseconds since the epoch; null: now. */
-  mtime: number | null;
-}
-
-/** A file with all its content, which is not durable yet. Has to be closed. */
-export interface Written {
-  sync(): Promise<void>;
-  close(): void;
-}
-
-/** What a runtime provides. Both throw `HoldfastError`. */
-export interface RuntimeFiles {
-  /** Reads at most `limit` bytes of content; nothing of a file that claims to be empty, it may block. */
-  look(path: string, limit: number): Found;
-  /** Creates a file that must not exist. */
-  write(path: string, content: Uint8Array, attributes: Attributes): Written;
-}
 
 /** Those of the host's runtime; null where files are not on this machine. */
 export function runtimeFiles(host: Host): RuntimeFiles | null {

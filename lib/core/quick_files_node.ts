@@ -3,7 +3,7 @@ import type { Host } from "./host.ts";
 import { builtin, type Fs, nodeFileInfo } from "./host_node.ts";
 import { absolute } from "./host_paths.ts";
 import { attempt, attemptNow } from "./os_error.ts";
-import type { Found, RuntimeFiles } from "./quick_files.ts";
+import type { Found, RuntimeFiles } from "./runtime_files.ts";
 
 export function nodeQuickFiles(host: Host): RuntimeFiles {
   const fs = builtin("fs") as Fs;

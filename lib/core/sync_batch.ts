@@ -1,6 +1,6 @@
 /** Makes many small files durable together, before the tree that they are in is put in its place. For `tree_receiver.ts`. */
 import type { Host } from "./host.ts";
-import type { Written } from "./quick_files.ts";
+import type { Written } from "./runtime_files.ts";
 
 /** Files that are open at once; a process may have as few as a thousand. */
 const FULL = 512;

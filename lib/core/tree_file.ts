@@ -2,7 +2,7 @@
 import { ContentDigest } from "./content_digest.ts";
 import { HoldfastError } from "./errors.ts";
 import type { Host } from "./host.ts";
-import type { Attributes } from "./quick_files.ts";
+import type { Attributes } from "./runtime_files.ts";
 import { DATA, END_OF_FILE, malformed, type TreeRecord } from "./tree_format.ts";
 
 /** The next block of a file, null at its end. */

@@ -5,7 +5,8 @@
 import { ContentDigest } from "./content_digest.ts";
 import { HoldfastError } from "./errors.ts";
 import type { ByteSink, Host, OpenFile } from "./host.ts";
-import { type Found, QuickFiles, runtimeFiles } from "./quick_files.ts";
+import { QuickFiles, runtimeFiles } from "./quick_files.ts";
+import type { Found } from "./runtime_files.ts";
 import {
   BLOCK,
   DATA,

@@ -3,7 +3,8 @@
 import type { HoldfastError } from "../../lib/core/errors.ts";
 import { denoHost } from "../../lib/core/host_deno.ts";
 import { nodeHost } from "../../lib/core/host_node.ts";
-import { QuickFiles, type RuntimeFiles, runtimeFiles } from "../../lib/core/quick_files.ts";
+import { QuickFiles, runtimeFiles } from "../../lib/core/quick_files.ts";
+import type { RuntimeFiles } from "../../lib/core/runtime_files.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../support/assert.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
