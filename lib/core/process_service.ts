@@ -1,6 +1,6 @@
 /** Runs processes for other contexts: their streams, their signals, and their end when the caller goes. */
 import { HoldfastError, toHoldfastError } from "./errors.ts";
-import type { ByteSource, Child, ExitStatus, Host, SpawnOptions } from "./host.ts";
+import type { ByteSource, Child, ExitStatus, ProcessHost, SpawnOptions } from "./host.ts";
 import type { StartServices } from "./context.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Call, Service } from "./service.ts";
@@ -37,13 +37,13 @@ export const start: StartServices = (context) => {
 };
 
 export class ProcessService {
-  readonly #at: { readonly host: Host };
+  readonly #at: { readonly host: ProcessHost };
   readonly #running: Map<string, Running> = new Map();
 
   readonly #spare: SpareShell;
 
   /** `at.host` is looked up anew for each process. */
-  constructor(at: { readonly host: Host }) {
+  constructor(at: { readonly host: ProcessHost }) {
     this.#at = at;
     this.#spare = new SpareShell(at.host);
   }
@@ -124,14 +124,23 @@ export class ProcessService {
     try {
       return await host.spawn(args);
     } catch (error) {
-      const homeless = await host.stat(args.cwd ?? "").then(() => false, (reason) => {
-        if (args.cwd) throw reason;
-        return true;
-      });
-      if (!homeless) throw error;
-      return await host.spawn({ ...args, cwd: "/" });
+      if (await isEnterable(host, args.cwd ?? host.home())) throw error;
+      if (args.cwd === undefined) return await host.spawn({ ...args, cwd: "/" });
+      const text = `Cannot run in ${JSON.stringify(args.cwd)}: no such directory, or no permission`;
+      throw new HoldfastError("not_found", text);
     }
   }
+}
+
+/** By trying: what a runtime says of a failed start does not tell a missing program from a missing directory. */
+async function isEnterable(host: ProcessHost, path: string): Promise<boolean> {
+  const command = ["/bin/sh", "-c", 'cd "$HOME"; cd "$0"', path];
+  const child = await host.spawn({ command, cwd: "/" }).catch(() => null);
+  if (!child) return true;
+  child.stdout.cancel();
+  child.stderr.cancel();
+  await child.stdin.close();
+  return (await child.exit).code === 0;
 }
 
 /** HUP, then TERM, then KILL to the whole group, until it has ended and its output is closed. */

@@ -2,7 +2,7 @@
  * A login shell that is started before its command is known, so that a warm command costs neither fork nor exec
  * of a shell. Used by the process service.
  */
-import type { Child, Host, SpawnOptions } from "./host.ts";
+import type { Child, ProcessHost, SpawnOptions } from "./host.ts";
 
 /**
  * Reads one line and runs it as the shell's own `-c` would have. Of a line that begins with `+` the command takes
@@ -27,13 +27,13 @@ const MAX_LINE = 4000;
  * - It ends when its input does, so it cannot outlive the context.
  */
 export class SpareShell {
-  readonly #host: Host;
+  readonly #host: ProcessHost;
   readonly #usable: boolean;
   #spare: Child | null = null;
   #used = false;
   #closed = false;
 
-  constructor(host: Host) {
+  constructor(host: ProcessHost) {
     this.#host = host;
     this.#usable = /(^|\/)(sh|dash|bash)$/.test(host.shell ?? "");
   }
