@@ -90,10 +90,7 @@ export class StreamSink implements ByteSink {
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#closed) throw inputGone();
     if (bytes.length === 0) return;
-    await this.#settle((done) => {
-      const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      this.#stream.write(buffer, (error) => done(error ?? null));
-    });
+    await this.#hand(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     const socket = this.#socket;
     if (socket !== null && socket.writableNeedDrain) {
       await this.#settle((done) => {
@@ -116,6 +113,15 @@ export class StreamSink implements ByteSink {
   abandon(): void {
     this.#closed = true;
     this.#giveUp?.();
+  }
+
+  #hand(buffer: Buffer): Promise<void> {
+    let done!: (error: Error | null) => void;
+    const handed = this.#settle((d) => {
+      done = d;
+    });
+    this.#stream.write(buffer, (error) => done(error ?? null));
+    return handed;
   }
 
   #settle(start: (done: (error: Error | null) => void) => void | (() => void)): Promise<void> {
