@@ -28,6 +28,9 @@ openssh-client ssh-keygen
 openssh-sftp-server /usr/lib/openssh/sftp-server
 rsync rsync
 sudo sudo
+opendoas doas
+podman podman
+runc runc
 bubblewrap bwrap
 busybox-static busybox
 procps ps
@@ -37,6 +40,7 @@ mount mount
 passwd useradd
 python3-mitogen /usr/lib/python3/dist-packages/mitogen
 git git
+ansible-core ansible-inventory
 LIST
 }
 

@@ -35,6 +35,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "carry out actions read from stdin",
     load: () => import("./client.ts" as string),
   },
+  stack: {
+    summary: "show what the name of a target stands for",
+    load: () => import("./stack.ts" as string),
+  },
   status: {
     summary: "show the daemon and its connections",
     load: () => import("./status.ts" as string),

@@ -6,7 +6,7 @@
 import { HoldfastError } from "../core/errors.ts";
 import { VERSION } from "../rendezvous/version.ts";
 import { type CommandModule, COMMANDS } from "./command_table.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../rendezvous/nearest.ts";
 import type { OptionSpec } from "./options.ts";
 
 /**

@@ -291,7 +291,9 @@ async function noSuchOption(
   why: string,
   table: OptionTable,
 ): Promise<HoldfastError> {
-  const { nearest }: typeof import("./nearest.ts") = await import("./nearest.ts" as string);
+  const { nearest }: typeof import("../rendezvous/nearest.ts") = await import(
+    "../rendezvous/nearest.ts" as string
+  );
   const names = Object.values(table).flatMap((spec) => spec.long ?? []);
   const near = await nearest(name.replace(/^-+/, ""), names);
   return unreadable(name, near === undefined ? why : `${why}; did you mean "--${near}"?`);

@@ -27,6 +27,9 @@ interface Status {
 }
 
 interface Connection {
+  id: number;
+  /** The connection that it goes through. */
+  above: number | null;
   target: string;
   description: string;
   state: string;
@@ -77,7 +80,7 @@ async function report(status: Status): Promise<string> {
   facts.push(count(status.connections.length, "connection"));
   const head = facts.join(", ");
   if (status.connections.length === 0) return head;
-  return `${head}\n\n${table(status.connections)}`;
+  return `${head}\n\n${table(asTree(status.connections))}`;
 }
 
 const COLUMNS: readonly {
@@ -93,9 +96,27 @@ const COLUMNS: readonly {
   { title: "CLIENTS", right: true, text: ({ clients }) => String(clients) },
   { title: "AGE", right: true, text: ({ age }) => duration(age) },
   { title: "IDLE", right: true, text: ({ idle }) => duration(idle) },
-  { title: "SENT", right: true, text: ({ sent }) => bytes(sent) },
-  { title: "RECEIVED", right: true, text: ({ received }) => bytes(received) },
+  // What a hop carries is in its host's figures.
+  { title: "SENT", right: true, text: ({ above, sent }) => above ? "-" : bytes(sent) },
+  { title: "RECEIVED", right: true, text: ({ above, received }) => above ? "-" : bytes(received) },
 ];
+
+/** Each connection below the one that it goes through, named by its own hop only. */
+function asTree(connections: Connection[]): Connection[] {
+  const drawn: Connection[] = [];
+  const draw = (above: Connection | null, indent: string): void => {
+    const children = connections.filter((each) => each.above === (above?.id ?? null));
+    for (const [at, child] of children.entries()) {
+      const isLast = at === children.length - 1;
+      const hop = above ? child.target.slice(above.target.length + 1) : child.target;
+      const branch = above ? (isLast ? "└─ " : "├─ ") : "";
+      drawn.push({ ...child, target: `${indent}${branch}${hop}` });
+      draw(child, above ? `${indent}${isLast ? "   " : "│  "}` : "");
+    }
+  };
+  draw(null, "");
+  return drawn;
+}
 
 function table(connections: Connection[]): string {
   const width = (text: string) => [...text].length;

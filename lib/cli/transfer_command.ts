@@ -7,7 +7,7 @@ import { writeAll } from "../core/host_deno.ts";
 import { osError } from "../core/os_error.ts";
 import { printable } from "../core/printable.ts";
 import type { Router } from "../core/router.ts";
-import type { OptionTable, ParsedOptions, SSH_OPTIONS } from "./options.ts";
+import type { OptionTable } from "./options.ts";
 
 export const TRANSFER_OPTIONS = {
   quiet: { long: "quiet", short: "q", help: "show no progress and no warnings" },

@@ -5,7 +5,8 @@
  */
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
-import { splitWords } from "../rendezvous/action.ts";
+import { readSshArguments } from "../rendezvous/ssh_arguments.ts";
+import { mergeSshOptions } from "../rendezvous/ssh_options.ts";
 import {
   type ArgumentMethod,
   checkHost,
@@ -138,62 +139,20 @@ function sshOptions(fields: Fields, given: SshOptions = {}): SshOptions {
   if (user !== undefined) check("remote_user", () => checkUser(user));
   const timeout = number(fields, "timeout", { min: 1, max: 86_400 });
   const port = number(fields, "port", { min: 1, max: 65_535 });
-  const sources: SshOptions[] = [
+  return mergeSshOptions([
     given,
     { user, port, identityFiles: key === undefined ? [] : [key] },
     ...words,
     { options: timeout === undefined ? [] : [`ConnectTimeout=${Math.ceil(timeout)}`] },
-  ];
-  const first = <K extends keyof SshOptions>(name: K) =>
-    sources.find((source) => source[name] !== undefined)?.[name];
-  return {
-    configFile: first("configFile"),
-    user: first("user"),
-    port: first("port"),
-    jump: first("jump"),
-    identityFiles: sources.flatMap(({ identityFiles = [] }) => identityFiles),
-    options: sources.flatMap(({ options = [] }) => options),
-  };
+  ]);
 }
 
-/** ssh's options that mean something here, by their letter. */
-const SSH_LETTERS: Record<string, (value: string) => SshOptions> = {
-  F: (configFile) => ({ configFile }),
-  i: (key) => ({ identityFiles: [key] }),
-  J: (jump) => ({ jump }),
-  l: (user) => ({ user }),
-  o: (option) => ({ options: [option] }),
-  p: (port) => ({ options: [`Port=${port}`] }),
-};
-
-/** Options of ssh that the daemon has no use for: it shares connections and compresses in its own way. */
-const NEEDLESS = /^-[CqTvxakn]+$/;
-const NEEDLESS_KEYWORDS = /^\s*Control(?:Master|Persist|Path)\b/i;
-
-/** Reads a field of ssh arguments. What is neither understood nor needless is refused, without being quoted. */
 function readArguments(field: string, line: string): SshOptions {
-  const found: SshOptions[] = [];
-  let words: string[] = [];
   try {
-    words = splitWords(line);
-  } catch {
-    throw unreadable(`"${field}" has a quote that is not closed`);
+    return readSshArguments(line);
+  } catch (error) {
+    throw unreadable(`"${field}" ${(error as Error).message}`);
   }
-  for (let word = words.shift(); word !== undefined; word = words.shift()) {
-    if (NEEDLESS.test(word)) continue;
-    const letter = word[1] ?? "";
-    const value = word.slice(2) || words.shift();
-    if (word[0] !== "-" || !Object.hasOwn(SSH_LETTERS, letter) || value === undefined) {
-      const known = Object.keys(SSH_LETTERS).map((name) => `-${name}`).join(" ");
-      throw unreadable(`"${field}" has something other than ${known} with their values`);
-    }
-    if (letter !== "o" || !NEEDLESS_KEYWORDS.test(value)) found.push(SSH_LETTERS[letter](value));
-  }
-  return {
-    ...Object.assign({}, ...found.toReversed()), // the first wins, as in ssh
-    identityFiles: found.flatMap(({ identityFiles = [] }) => identityFiles),
-    options: found.flatMap(({ options = [] }) => options),
-  };
 }
 
 // Fields

@@ -42,7 +42,17 @@ export interface Session extends AsyncDisposable {
 }
 
 /** Environment that decides how a host is reached and who one is there. */
-export const SENT_ENVIRONMENT = ["HOME", "USER", "LOGNAME", "PATH", "SSH_AUTH_SOCK"];
+export const SENT_ENVIRONMENT = [
+  "HOME",
+  "USER",
+  "LOGNAME",
+  "PATH",
+  "SSH_AUTH_SOCK",
+  // Where names of stacks are looked up.
+  "XDG_CONFIG_HOME",
+  "HOLDFAST_HOSTS",
+  "ANSIBLE_CONFIG",
+];
 
 /**
  * Connects to the user's daemon. With `start: false` there must be one: null when there is none.

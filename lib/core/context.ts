@@ -1,4 +1,5 @@
 /** One context as its services see it: where they run, whom they speak for, and what ends with it. */
+import { DETACHING } from "./constants.ts";
 import type { Host } from "./host.ts";
 import type { Importer } from "./importer.ts";
 import type { Router } from "./router.ts";
@@ -36,11 +37,14 @@ export interface ContextOptions {
 
 export class Context {
   readonly router: Router;
-  readonly host: Host;
+  /** Replaced by what is shipped later and can do more. */
+  host: Host;
   readonly name: string;
   readonly owner: string;
   readonly importer: Importer | null;
   readonly core: CoreToSend | null;
+  /** It outlives the link to its parent, until what it runs has ended. */
+  detached = false;
   readonly #services: Record<string, Service> = {};
   readonly #started: Started[] = [];
   /** Modules of services that were loaded, by id. */
@@ -57,6 +61,8 @@ export class Context {
       ping: { policy: "parents", handle: () => null },
       /** Services that are shipped on demand; resolves when they can be called. */
       load: { policy: "parents", handle: ({ module }) => this.#load(String(module)) },
+      detach: { policy: "parents", handle: () => this.#detach() },
+      grant: { policy: "parents", handle: ({ a, b }) => router.grant(Number(a), Number(b)) },
     };
     serve(router, this.#services);
   }
@@ -67,9 +73,14 @@ export class Context {
     Object.assign(this.#services, started.services);
   }
 
-  /** Ends what the services run, children first. */
+  /** Ends what the services run; of a detached context, resolves when that has ended by itself. */
   async close(): Promise<void> {
     await Promise.all(this.#started.map((started) => started.close?.()));
+  }
+
+  #detach(): void {
+    this.detached = true;
+    this.router.send({ dst: this.router.parentIds[0], handle: DETACHING, replyTo: 0 });
   }
 
   #load(id: string): Promise<void> {

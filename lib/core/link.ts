@@ -40,6 +40,8 @@ export class Link {
   /** Bytes read and written since the link began. */
   readonly traffic: { received: number; sent: number } = { received: 0, sent: 0 };
 
+  /** The neighbour is going to outlive this link: it is not to be ended with it. */
+  detached = false;
   /** Frames of this link that were dropped as wrong. */
   dropped = 0;
 

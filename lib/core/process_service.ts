@@ -31,20 +31,21 @@ interface Running {
   done: Promise<unknown>;
 }
 
-export const start: StartServices = ({ host }) => {
-  const processes = new ProcessService(host);
+export const start: StartServices = (context) => {
+  const processes = new ProcessService(context);
   return { services: { process: processes.service }, close: () => processes.close() };
 };
 
 export class ProcessService {
-  readonly #host: Host;
+  readonly #at: { readonly host: Host };
   readonly #running: Map<string, Running> = new Map();
 
   readonly #spare: SpareShell;
 
-  constructor(host: Host) {
-    this.#host = host;
-    this.#spare = new SpareShell(host);
+  /** `at.host` is looked up anew for each process. */
+  constructor(at: { readonly host: Host }) {
+    this.#at = at;
+    this.#spare = new SpareShell(at.host);
   }
 
   /** The methods `exec`, `signal` and `resize`; the latter two name a process by its stdout handle. */
@@ -119,15 +120,16 @@ export class ProcessService {
 
   /** Spawns; without a home the command runs in `/`, as under sshd, and a missing `cwd` is what the error names. */
   async #spawn(args: SpawnOptions): Promise<Child> {
+    const { host } = this.#at;
     try {
-      return await this.#host.spawn(args);
+      return await host.spawn(args);
     } catch (error) {
-      const homeless = await this.#host.stat(args.cwd ?? "").then(() => false, (reason) => {
+      const homeless = await host.stat(args.cwd ?? "").then(() => false, (reason) => {
         if (args.cwd) throw reason;
         return true;
       });
       if (!homeless) throw error;
-      return await this.#host.spawn({ ...args, cwd: "/" });
+      return await host.spawn({ ...args, cwd: "/" });
     }
   }
 }

@@ -22,9 +22,11 @@ export interface ConnectionOptions {
 
 /** How a connection stands, for `status`. */
 export interface ConnectionStatus {
+  /** Counts the daemon's connections. */
+  id: number;
+  /** The one that it goes through. */
+  above: number | null;
   target: string;
-  /** The target of the connection that it goes through. */
-  above: string | null;
   description: string;
   state: "connecting" | "starting" | "ready" | "direct" | "closed";
   runtime: string | null;
@@ -47,6 +49,8 @@ export type ConnectionDetails = Pick<
   "description" | "state" | "runtime" | "context" | "received" | "sent"
 >;
 
+let made = 0;
+
 export abstract class Connection {
   readonly key: string;
   readonly target: string;
@@ -65,6 +69,7 @@ export abstract class Connection {
   protected readonly abort: AbortController = new AbortController();
   /** Why it closed; null while it is open. */
   protected reason: HoldfastError | null = null;
+  readonly #id = ++made;
   readonly #madeAt = performance.now();
   #reached: Promise<void> | null = null;
   #onClosed: (reason: HoldfastError) => void = () => {};
@@ -113,8 +118,9 @@ export abstract class Connection {
   status(): ConnectionStatus {
     const now = performance.now();
     return {
+      id: this.#id,
+      above: this.above ? this.above.#id : null,
       target: this.target,
-      above: this.above?.target ?? null,
       ...this.details(),
       ...this.reason ? { state: "closed" } : {},
       clients: this.clients.size,

@@ -1,6 +1,7 @@
 /** The connections that are held, by what decides where they lead and who one is there. */
 import { HoldfastError } from "../core/errors.ts";
 import type { Ask } from "../master/ask.ts";
+import type { StackFiles } from "../stacks/stack_files.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import type { Connection, ConnectionStatus } from "./connection.ts";
 import { HopConnection } from "./hop_connection.ts";
@@ -14,6 +15,8 @@ const WATCH_INTERVAL = 1000;
 
 export interface CacheOptions {
   tree: Tree;
+  /** Where names of stacks are looked up. */
+  files: StackFiles;
   settings: Settings;
   log: Log;
   /** Called when the last connection has gone. */

@@ -13,12 +13,14 @@ import { Link } from "../core/link.ts";
 import type { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
 import type { Ask } from "../master/ask.ts";
+import { StackFiles } from "../stacks/stack_files.ts";
 import { socketTransport } from "../rendezvous/socket_transport.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import { VERSION } from "../rendezvous/version.ts";
 import { ConnectionCache } from "./connection_cache.ts";
 import type { Log } from "./log.ts";
 import type { OpenRequest } from "./planner.ts";
+import { describeStack } from "./stack_service.ts";
 import { Tree } from "./tree.ts";
 
 /** Milliseconds that a new client has for its greeting. */
@@ -41,6 +43,7 @@ export class Daemon {
   readonly #tree: Tree;
   readonly #router: Router;
   readonly #cache: ConnectionCache;
+  readonly #files: StackFiles = new StackFiles();
   /** By context id, with the way to end each. */
   readonly #clients: Map<number, () => void> = new Map();
   readonly #startedAt = performance.now();
@@ -56,6 +59,7 @@ export class Daemon {
     this.#router = this.#tree.router;
     this.#cache = new ConnectionCache({
       tree: this.#tree,
+      files: this.#files,
       settings,
       log,
       onEmpty: () => this.#considerIdle(),
@@ -237,6 +241,19 @@ export class Daemon {
         locate: {
           policy: "parents",
           handle: ({ stack }: JsonObject) => ({ stack: this.#tree.locate(String(stack)) }),
+        },
+      },
+      routing: {
+        grant: {
+          policy: "parents",
+          handle: ({ a, b }: JsonObject) => this.#tree.grant(Number(a), Number(b)),
+        },
+      },
+      stack: {
+        resolve: {
+          policy: "parents",
+          handle: (args: JsonObject, { signal }: { signal: AbortSignal }) =>
+            describeStack(args as unknown as OpenRequest, { files: this.#files, signal }),
         },
       },
       daemon: {

@@ -4,9 +4,11 @@ import type { Ask } from "../master/ask.ts";
 import type { SshOptions, SshSettings } from "../master/ssh_config.ts";
 import { sshEndpoint } from "../master/ssh_endpoint.ts";
 import { SshResolver } from "../master/ssh_resolver.ts";
+import type { StackFiles } from "../stacks/stack_files.ts";
+import { type ResolvedHop, resolveStack } from "../stacks/stack_resolver.ts";
 import { localEndpoint } from "../parent/local.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
-import { formatTarget, type Hop, parseTarget, type SshHop } from "../rendezvous/target.ts";
+import { parseTarget, type SshHop } from "../rendezvous/target.ts";
 import type { Connection, Purpose } from "./connection.ts";
 import { dialer } from "./dialer.ts";
 import type { Log } from "./log.ts";
@@ -17,9 +19,9 @@ export interface OpenRequest {
   target: string;
   ssh?: SshOptions;
   purpose?: Purpose;
-  /** Logs in to the hosts. */
+  /** Logs in to the stack's last SSH host. */
   password?: string;
-  /** For sudo, su and doas. */
+  /** For its last sudo, su or doas. */
   becomePassword?: string;
   /** The client's environment, as far as it decides how a host is reached. */
   env: Record<string, string>;
@@ -32,6 +34,8 @@ interface StepContext {
   /** The key of the step before; empty for the first. */
   above: string;
   request: OpenRequest;
+  /** Known beforehand. */
+  password?: string;
 }
 
 /** One hop of a stack, and how its connection is made. */
@@ -45,7 +49,7 @@ export type Step =
         context: { above: Connection | null; ask: Ask; signal: AbortSignal },
       ): Promise<Endpoint>;
     }
-    | { kind: "hop"; method: string; argument?: string; password?: string }
+    | { kind: "hop"; method: string; argument?: string; user?: string; password?: string }
   );
 
 /** A stack as connections: each step goes through the one before. */
@@ -55,33 +59,52 @@ export interface Plan {
   steps: Step[];
 }
 
+/** Methods whose password is `becomePassword`. */
+const BECOME: ReadonlySet<string> = new Set(["sudo", "su", "doas"]);
+
+const HERE: ResolvedHop = { hop: { method: "local" }, name: "local", options: {}, source: "" };
+
 export class Planner {
   readonly #log: Log;
   readonly #tree: Tree;
+  readonly #files: StackFiles;
   readonly #resolver = new SshResolver();
   /** Mixed into every key, so that nothing can be learned of the passwords in them. */
   readonly #salt = hex(crypto.getRandomValues(new Uint8Array(32)));
 
-  constructor({ log, tree }: { log: Log; tree: Tree }) {
+  constructor({ log, tree, files }: { log: Log; tree: Tree; files: StackFiles }) {
     this.#log = log;
+    this.#files = files;
     this.#tree = tree;
   }
 
   /** Rejects with `usage` or `resolve` when the words or ssh_config make no sense. */
   async plan(request: OpenRequest, signal: AbortSignal): Promise<Plan> {
-    const hops = parseTarget(request.target);
+    const { env, cwd, ssh } = request;
+    const sources = this.#files.sourcesFor({ env, cwd, signal });
+    const resolved = await resolveStack(parseTarget(request.target), { sources, ssh });
     // A place on this machine is behind this machine.
-    if (!["ssh", "openssh", "local"].includes(hops[0].method)) hops.unshift({ method: "local" });
+    if (!["ssh", "openssh", "local"].includes(resolved[0].hop.method)) resolved.unshift(HERE);
+    const names = resolved.map(({ name }) => name);
+    // A password that the user gives is for where he is going, not for the hops on the way.
+    const lastSsh = resolved.findLastIndex(isSsh);
+    const lastBecome = resolved.findLastIndex(({ hop }) => BECOME.has(hop.method));
     const steps: Step[] = [];
-    for (const [index, hop] of hops.entries()) {
-      const target = formatTarget(hops.slice(0, index + 1));
-      const above = steps.at(-1)?.key ?? "";
+    for (const [index, hop] of resolved.entries()) {
+      const target = names.slice(0, index + 1).join(",");
+      const given = index === lastSsh
+        ? request.password
+        : index === lastBecome
+        ? request.becomePassword
+        : undefined;
+      const password = given ?? hop.password?.reveal();
+      const context = { target, above: steps.at(-1)?.key ?? "", request, password };
       steps.push(
-        hop.method === "ssh"
-          ? await this.#sshStep(hop, { target, above, request, signal })
-          : index === 0 && hop.method === "local"
+        isSsh(hop)
+          ? await this.#sshStep(hop, { ...context, signal })
+          : index === 0 && hop.hop.method === "local"
           ? await this.#localStep(target)
-          : await this.#hopStep(hop, { target, above, request }),
+          : await this.#hopStep(hop, context),
       );
     }
     return { target: steps.at(-1)!.target, steps };
@@ -97,13 +120,11 @@ export class Planner {
   }
 
   async #sshStep(
-    hop: SshHop,
-    { target, above, request, signal }: StepContext & { signal: AbortSignal },
+    { hop, options: given }: ResolvedHop & { hop: SshHop },
+    { target, above, request, password, signal }: StepContext & { signal: AbortSignal },
   ): Promise<Step> {
-    const { env, cwd, password } = request;
-    const options = { ...request.ssh };
-    if (hop.user !== undefined) options.user = hop.user;
-    if (hop.port !== undefined) options.port = hop.port;
+    const { env, cwd } = request;
+    const options = { ...given };
     // Its way is the hop before it, whatever ssh_config says.
     if (above !== "") options.jump = "none";
     const resolved = await this.#resolver.resolve(hop.host, options, { env, cwd, signal });
@@ -126,14 +147,13 @@ export class Planner {
   }
 
   async #hopStep(
-    hop: Exclude<Hop, SshHop>,
-    { target, above, request }: StepContext,
+    { hop, options: { user } }: ResolvedHop,
+    { target, above, password }: StepContext,
   ): Promise<Step> {
     const { method } = hop;
     const argument = "argument" in hop ? hop.argument : undefined;
-    const password = request.becomePassword;
-    const key = await this.#digest(above + JSON.stringify([method, argument, password]));
-    return { kind: "hop", target, key, method, argument, password };
+    const key = await this.#digest(above + JSON.stringify([method, argument, user, password]));
+    return { kind: "hop", target, key, method, argument, user, password };
   }
 
   async #digest(text: string): Promise<string> {
@@ -147,4 +167,8 @@ function identity(settings: SshSettings, agentSocket: string | undefined): strin
   const { host, request: _request, raw: _raw, ...decisive } = settings;
   const name = decisive.proxyCommand?.includes("%n") ? host : null;
   return JSON.stringify({ ...decisive, name, agentSocket });
+}
+
+function isSsh(hop: ResolvedHop): hop is ResolvedHop & { hop: SshHop } {
+  return hop.hop.method === "ssh";
 }

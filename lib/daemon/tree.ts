@@ -102,6 +102,18 @@ export class Tree {
     await loaded;
   }
 
+  /** Lets two contexts reach each other: told to the nearest one above both. */
+  async grant(a: number, b: number): Promise<void> {
+    const below = (id: number): number[] => {
+      const owner = this.ids.ownerOf(id);
+      return owner === undefined ? [id, this.router.id] : [id, ...below(owner)];
+    };
+    const aboveB = below(b).slice(1);
+    const nearest = below(a).slice(1).find((id) => aboveB.includes(id))!;
+    if (nearest === this.router.id) return this.router.grant(a, b);
+    await this.router.call(nearest, { service: "context", method: "grant", args: { a, b } });
+  }
+
   async #load(context: number, id: OwnModule): Promise<void> {
     await this.#importer.provide(context, id);
     const args = { module: id };

@@ -1,7 +1,7 @@
 /** The host interface over one SSH connection: processes over session channels, files over SFTP. */
 import { HoldfastError } from "../core/errors.ts";
 import type { Host, SpawnOptions } from "../core/host.ts";
-import { quoteWords } from "./quote.ts";
+import { quoteWords } from "../core/quote.ts";
 import type { SshConnection } from "./ssh_connection.ts";
 import { type SftpFiles, sftpFiles } from "./sftp_files.ts";
 import { trackChild } from "./tracked_child.ts";

@@ -13,6 +13,8 @@ const ENTRIES = {
   hops: "../parent/hop_service.ts",
   /** `net.dial`: what an SSH hop behind a context runs over */
   net: "../parent/net_service.ts",
+  /** Terminals for `process.exec` */
+  terminals: "../parent/local_terminal.ts",
 } as const;
 
 export type OwnModule = keyof typeof ENTRIES;

@@ -83,6 +83,7 @@ export async function bootstrap(
           const why = error ? `the link to it broke: ${error.message}` : "its context has ended";
           const reason = new HoldfastError("disconnected", `${options.name}: ${why}`);
           router.removeLink(link, reason);
+          if (link.detached) return resolve(reason);
           // The core ends by itself, when it has ended its processes: a signal would leave those alone.
           const timer = setTimeout(() => child.kill("SIGKILL"), options.endGrace ?? 10_000);
           const ended = () => clearTimeout(timer);

@@ -1,12 +1,24 @@
 /**
- * Terminals for processes on this machine, which Deno cannot make: util-linux's `script` does. Wraps the host of
- * the connection method `local`.
+ * Terminals for processes of a context, which no runtime can make by itself: util-linux's `script` does. Used for this
+ * machine's own host, and shipped to contexts behind hops.
  */
+import { quoteWord } from "../core/quote.ts";
+import type { StartServices } from "../core/context.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { ByteSource, Child, Host, SpawnOptions } from "../core/host.ts";
 
+const { process } = globalThis as unknown as {
+  process: { kill(pid: number, signal: string): void };
+};
+
 /** Bytes that are read for the announcement of the terminal before it is given up. */
 const LONGEST_ANNOUNCEMENT = 4096;
+
+/** From now on the context's processes can have a terminal. */
+export const start: StartServices = (context) => {
+  context.host = withTerminals(context.host);
+  return { services: {} };
+};
 
 /** `host`, able to give its processes a terminal. */
 export function withTerminals(host: Host): Host {
@@ -18,14 +30,14 @@ export function withTerminals(host: Host): Host {
 
 async function spawnOnTerminal(host: Host, options: SpawnOptions): Promise<Child> {
   const { columns, rows, term } = options.terminal!;
-  const shell = Deno.env.get("SHELL") || "/bin/sh";
+  const shell = host.shell!;
   const words = typeof options.command === "string"
     ? [shell, "-c", options.command]
     : options.command;
   // Its terminal and process group come over the pipe that is stderr here: inside, that is the terminal.
   const line = `echo "$(tty) $$" >&3; exec 3>&-; stty sane rows ${Number(rows)} cols ${
     Number(columns)
-  }; export SHELL; SHELL=${quote(shell)}; exec ${words.map(quote).join(" ")}`;
+  }; export SHELL; SHELL=${quoteWord(shell)}; exec ${words.map(quoteWord).join(" ")}`;
   const child = await host.spawn({
     command: ["/bin/sh", "-c", 'exec 3>&2; exec script -qefc "$0" /dev/null', line],
     cwd: options.cwd,
@@ -45,7 +57,7 @@ async function spawnOnTerminal(host: Host, options: SpawnOptions): Promise<Child
     ...child,
     kill: (signal) => {
       try {
-        Deno.kill(-Number(group), signal as Deno.Signal);
+        process.kill(-Number(group), signal);
       } catch {
         // The group has ended.
       }
@@ -77,8 +89,4 @@ async function firstLine(source: ByteSource): Promise<string> {
     text += decoder.decode(bytes, { stream: true });
   }
   return text.split("\n", 1)[0];
-}
-
-function quote(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`;
 }

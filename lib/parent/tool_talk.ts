@@ -14,6 +14,8 @@ const KEPT = 4096;
 /** Milliseconds for a tool's last words and its end. */
 const GRACE = 2000;
 
+const REFUSED = "the password was refused";
+
 /** A password that a tool wants. */
 export interface PasswordQuestion {
   /** The hop's label. */
@@ -130,14 +132,17 @@ export class ToolTalk {
   failure(status: ExitStatus | null): HoldfastError {
     const { method, tool, script } = this.#options;
     const said = this.#said.replaceAll(script, "…").trim();
-    const known = method.failures.find(([says]) => says.test(said));
-    if (known) return new HoldfastError(known[1], known[2]);
-    if (this.#questions) return new HoldfastError("auth", "the password was refused");
-    const how = status
-      ? `ended with ${status.signal ?? `status ${status.code}`}`
-      : "closed its output";
-    const words = said && `: ${printable(said.slice(-300))}`;
-    return new HoldfastError("bootstrap", `${tool} ${how} before it started a shell${words}`);
+    if (method.absent?.test(said)) {
+      return new HoldfastError("not_found", `there is no such ${method.noun}`);
+    }
+    const words = printable(said.replace(/\s*\n\s*/g, "; ").slice(-300));
+    const quote = words && ` (${words})`;
+    if (method.denied?.test(said)) {
+      return new HoldfastError("permission", `${tool} may not do this${quote}`);
+    }
+    if (this.#questions) return new HoldfastError("auth", REFUSED);
+    const how = status?.signal ?? `status ${status?.code}`;
+    return new HoldfastError("bootstrap", `${tool} ended with ${how} and no shell${quote}`);
   }
 
   /** Ends the conversation; idempotent. */
@@ -184,7 +189,7 @@ export class ToolTalk {
   async #answer(prompt: string): Promise<void> {
     const { hop, ask, signal } = this.#options;
     if (++this.#questions > MAX_QUESTIONS) {
-      throw new HoldfastError("auth", "the password was refused");
+      throw new HoldfastError("auth", REFUSED);
     }
     clearTimeout(this.#timer);
     const asked = ask({ hop, prompt, attempt: this.#questions }, { signal });

@@ -1,4 +1,7 @@
-/** What a client hands to the daemon of ssh's own command line; `master/ssh_config.ts` resolves it. */
+/**
+ * What a client hands to the daemon of ssh's own command line; `master/ssh_config.ts` resolves it, and
+ * `stacks/stack_resolver.ts` adds what a name stands for.
+ */
 
 /** ssh's own options, as the user gave them. */
 export interface SshOptions {
@@ -14,4 +17,18 @@ export interface SshOptions {
   jump?: string;
   /** `-o`, each `Name=value` */
   options?: string[];
+}
+
+/** One of several: of each option the first that says anything wins, files and `-o` come one after the other, as in ssh. */
+export function mergeSshOptions(sources: readonly SshOptions[]): SshOptions {
+  const first = <K extends keyof SshOptions>(name: K) =>
+    sources.find((source) => source[name] !== undefined)?.[name];
+  return {
+    configFile: first("configFile"),
+    user: first("user"),
+    port: first("port"),
+    jump: first("jump"),
+    identityFiles: sources.flatMap(({ identityFiles = [] }) => identityFiles),
+    options: sources.flatMap(({ options = [] }) => options),
+  };
 }

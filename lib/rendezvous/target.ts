@@ -38,6 +38,8 @@ export interface SshHop {
   user?: string;
   /** 1 to 65535; absent: ssh_config decides. */
   port?: number;
+  /** Written `ssh=HOST`: the host itself, even where a hosts file or an inventory has that name. */
+  exact?: true;
 }
 
 /** One step of a stack. */
@@ -146,7 +148,7 @@ function methodHop(name: keyof typeof METHODS, argument: string | undefined): Ho
       `the method "${name}" needs a value; write ${name}=${method.placeholder}${bare}${host}`,
     );
   }
-  if (name === "ssh") return parseDestination(argument!);
+  if (name === "ssh") return { ...parseDestination(argument!), exact: true };
   if (name === "local") return { method: "local" };
   if (argument === undefined) return { method: name };
   method.check(argument);
@@ -236,7 +238,8 @@ function formatHop(hop: Hop): string {
   const user = hop.user === undefined ? "" : `${hop.user}@`;
   const port = hop.port === undefined ? "" : `:${hop.port}`;
   const text = user + host + port;
-  return text.includes("=") || Object.hasOwn(METHODS, text) ? `ssh=${text}` : text;
+  const needsMethod = hop.exact || text.includes("=") || Object.hasOwn(METHODS, text);
+  return needsMethod ? `ssh=${text}` : text;
 }
 
 /** For hops of equal text: whether the parts fell in the same places. */
@@ -254,7 +257,7 @@ function unknownMethod(name: string): RangeError {
   return new RangeError(`there is no connection method ${quote(name)}; ${advice}`);
 }
 
-/** Local and small on purpose: this file is loaded by every client, and `cli/nearest.ts` loads a library. */
+/** Local and small on purpose: this file is loaded by every client, and `nearest.ts` loads a library. */
 function nearestMethod(word: string, names: string[]): string | undefined {
   const limit = word.length < 4 ? 1 : 2;
   const ranked = names.map((name) => ({ name, distance: editDistance(word, name) }))

@@ -2,7 +2,7 @@
 
 import { HoldfastError } from "../../lib/core/errors.ts";
 import { commandHelp } from "../../lib/cli/help.ts";
-import { nearest } from "../../lib/cli/nearest.ts";
+import { nearest } from "../../lib/rendezvous/nearest.ts";
 import {
   assignment,
   COMMON_OPTIONS,

@@ -44,7 +44,7 @@ const KINDS: Kind[] = [
 
 function joined(options: Partial<Parameters<typeof contextPair>[0]> = {}): Bench {
   // No spare shell: it would stay until this process ends.
-  const processes = new ProcessService({ ...denoHost, shell: null });
+  const processes = new ProcessService({ host: { ...denoHost, shell: null } });
   const context: Service = { ping: { policy: "parents", handle: () => null } };
   const pair = contextPair({ services: { process: processes.service, context }, ...options });
   return {

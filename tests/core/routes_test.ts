@@ -109,3 +109,31 @@ test("DEL_ROUTE: a lost link takes its whole subtree along, and those above are 
   assertEquals(told, [[7, 20, 21]]);
   for (const id of [7, 20, 21]) assertEquals(tree.router.linkOf(id), undefined);
 });
+
+test("grant: two children reach each other, nobody else does, until one of them is gone", async () => {
+  await using tree = star();
+  const [a, b, c] = [7, 8, 9].map((id) => tree.child(id));
+  tree.router.grant(7, 8);
+  const reaches = async (from: Peer, to: Peer) => {
+    to.frames.length = 0;
+    from.send({ dst: to.id, handle: 1234 });
+    await turn();
+    return to.frames.some(({ handle, src }) => handle === 1234 && src === from.id);
+  };
+  assertEquals(await Promise.all([reaches(a, b)]), [true]);
+  assertEquals(await reaches(b, a), true);
+  assertEquals([await reaches(a, c), await reaches(c, a), await reaches(c, b)], [
+    false,
+    false,
+    false,
+  ]);
+  // Not with another's name, either.
+  b.frames.length = 0;
+  c.send({ dst: 8, src: 7, auth: 7, handle: 1234 });
+  await turn();
+  assertEquals(b.frames, []);
+  b.leave();
+  await turn();
+  const again = tree.child(8);
+  assertEquals(await reaches(a, again), false);
+});

@@ -23,8 +23,9 @@ for (const runtime of ["deno", "node", "bun"] as const) {
       const exec = (...args: string[]) => workspace.run("exec", args);
       const contexts = async () =>
         JSON.parse((await workspace.run("status", ["--json"])).stdout).connections as {
+          id: number;
+          above: number | null;
           target: string;
-          above: string | null;
           runtime: string;
         }[];
 
@@ -37,7 +38,9 @@ for (const runtime of ["deno", "node", "bun"] as const) {
         const target = `bastion,sudo,local,sudo=${account.name},local`;
         const { code, stdout, stderr } = await exec(target, "id -un; exit 7");
         assertEquals([code, stdout, stderr], [7, `${account.name}\n`, ""]);
-        assertEquals((await contexts()).map(({ target, above }) => [target, above]).sort(), [
+        const held = await contexts();
+        const nameOf = (id: number | null) => held.find((each) => each.id === id)?.target ?? null;
+        assertEquals(held.map(({ target, above }) => [target, nameOf(above)]).sort(), [
           ["bastion", null],
           ["bastion,sudo", "bastion"],
           ["bastion,sudo,local", "bastion,sudo"],
@@ -46,6 +49,22 @@ for (const runtime of ["deno", "node", "bun"] as const) {
         ]);
         assertEquals((await contexts()).map((each) => each.runtime), Array(5).fill(runtime));
         assertEquals(await sshd.logins(), 1);
+      });
+
+      await t.step("further contexts send no core: not the second, third or tenth", async () => {
+        const sent = async () => {
+          const { connections } = JSON.parse((await workspace.run("status", ["--json"])).stdout);
+          return connections.find((each: { target: string }) => each.target === "bastion").sent;
+        };
+        const places = ["local", "sudo=daemon", "sudo=bin", "sudo=sys", "sudo=games"];
+        const more = places.flatMap((place) => [place, `${place},local`]);
+        for (const place of more) {
+          const before = await sent();
+          const { code, stderr } = await exec(`bastion,${place}`, "true");
+          assertEquals([code, stderr], [0, ""]);
+          const bytes = await sent() - before;
+          assert(bytes < 2048, `${place}: ${bytes} bytes`);
+        }
       });
 
       await t.step("ps tells what each is and whose", async () => {

@@ -49,6 +49,21 @@ test.needs("python3", "script", "linux")("exec -t: a terminal on this machine", 
   await checkTerminal(workspace, "local");
 });
 
+for (const runtime of ["deno", "node", "bun"] as const) {
+  test.needs("python3", "script", "sshd", "namespaces", "sudo", runtime)(
+    `exec -t: a terminal behind sudo, on ${runtime}`,
+    async () => {
+      await using sshd = await startSshd();
+      await using account = await createAccount({ runtimes: [runtime], sudo: "nopasswd" });
+      await Deno.chmod(account.home, 0o755);
+      await using workspace = await Workspace.create();
+      await workspace.addHost("target", { user: account.name, port: sshd.port });
+      await workspace.trust(sshd);
+      await checkTerminal(workspace, "target,sudo");
+    },
+  );
+}
+
 for (const runtime of ["deno", "none"] as const) {
   const needs = test.needs("python3", "sshd", "namespaces");
   needs(

@@ -6,6 +6,7 @@ import { openHop, type OpenHopOptions } from "../../lib/parent/open_hop.ts";
 import type { PasswordQuestion } from "../../lib/parent/tool_talk.ts";
 import type { Account } from "../support/accounts.ts";
 import { readProcess, waitUntilGone } from "../support/processes.ts";
+import type { TempDir } from "../support/temp.ts";
 
 /** This machine as `account` would have it: its processes, its home, and no more right to signal than it has. */
 export function hostOf(account: Account, env: Record<string, string> = {}): Host {
@@ -16,7 +17,7 @@ export function hostOf(account: Account, env: Record<string, string> = {}): Host
     "--init-groups",
     "env",
     "-i",
-    "PATH=/usr/local/bin:/usr/bin:/bin",
+    "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin",
     `HOME=${account.home}`,
     `USER=${account.name}`,
     `LOGNAME=${account.name}`,
@@ -38,21 +39,19 @@ export function hostOf(account: Account, env: Record<string, string> = {}): Host
   };
 }
 
-/** This machine with `directory` first on PATH. */
-export function hostWith(directory: string): Host {
+/** This machine with `directory` first on PATH, or alone. */
+export function hostWith(directory: string, { only = false } = {}): Host {
+  const PATH = only ? directory : `${directory}:${Deno.env.get("PATH")}`;
   return {
     ...denoHost,
-    spawn: (options) =>
-      denoHost.spawn({
-        ...options,
-        env: { ...options.env, PATH: `${directory}:${Deno.env.get("PATH")}` },
-      }),
+    spawn: (options) => denoHost.spawn({ ...options, env: { ...options.env, PATH } }),
   };
 }
 
 export interface TestHopOptions extends Partial<Omit<OpenHopOptions, "ask">> {
   method: string;
   argument?: string;
+  user?: string;
   /** One for each question, the last again and again. Default: nobody can be asked. */
   passwords?: string[];
   /** What was asked. */
@@ -60,10 +59,13 @@ export interface TestHopOptions extends Partial<Omit<OpenHopOptions, "ask">> {
 }
 
 /** `web1,sudo=bob` for `sudo=bob`: as if it were the second hop. */
-export function open(host: Host, { method, argument, ...options }: TestHopOptions): Promise<Child> {
+export function open(
+  host: Host,
+  { method, argument, user, ...options }: TestHopOptions,
+): Promise<Child> {
   const label = `web1,${method}${argument === undefined ? "" : `=${argument}`}`;
   const { passwords = [], asked = [], ...rest } = options;
-  return openHop(host, { method, argument, label }, {
+  return openHop(host, { method, argument, user, label }, {
     line: "exec cat",
     deadline: 20_000,
     ...rest,
@@ -115,4 +117,23 @@ export async function untilGone(pid: number): Promise<void> {
     return info ? [info] : [];
   });
   if (left.length) throw new Error(`Process ${pid} is still there`);
+}
+
+export interface StubOptions {
+  /** The words that must come first; the next ones are the stub's to `check`. */
+  words: string[];
+  /** Shell code before the words are checked, and after: `$1` and further are the rest. */
+  before?: string;
+  then: string;
+}
+
+/** An executable in place of `tool` that fails unless it gets exactly the expected words. */
+export async function stub(bin: TempDir, tool: string, options: StubOptions): Promise<Host> {
+  const { words, before = "", then } = options;
+  const checks = words.map((word) =>
+    `[ "$1" = '${word}' ]||{ echo "stub: got $1, not ${word}" >&2;exit 99;};shift\n`
+  );
+  const text = `#!/bin/sh\n${before}\n${checks.join("")}${then}\n`;
+  await Deno.writeTextFile(bin.join(tool), text, { mode: 0o755 });
+  return hostWith(bin.path);
 }

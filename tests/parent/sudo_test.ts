@@ -57,6 +57,19 @@ sudoTest("sudo: asks for a password by name and sends it nowhere else", async ()
   }]);
 });
 
+sudoTest("sudo: does not ask while sudo remembers", async () => {
+  await using ann = await createAccount({ sudo: "password", password: "correct horse" });
+  // Its default remembers for one session only, and each hop has its own.
+  await using _ = await sudoers(ann, `Defaults:${ann.name} timestamp_type=global`);
+  const asked: PasswordQuestion[] = [];
+  for (const hello of ["one\n", "two\n"]) {
+    const options = { method: "sudo", passwords: ["correct horse"], asked };
+    const child = await open(hostOf(ann), options);
+    assertEquals((await converse(child, new TextEncoder().encode(hello))).text, hello);
+  }
+  assertEquals(asked.length, 1);
+});
+
 sudoTest("sudo: asks again after a wrong password", async () => {
   await using ann = await createAccount({ sudo: "password", password: "correct horse" });
   const asked: PasswordQuestion[] = [];
@@ -105,7 +118,10 @@ sudoTest("sudo: an unknown user and one who may not have errors of their own", a
   await using eve = await createAccount({ password: "correct horse" });
   await using _ = await sudoers(eve, `${eve.name} ALL=(ALL) NOPASSWD: /bin/true`);
   const restricted = await assertRejects(() => open(hostOf(eve), options), HoldfastError);
-  assertEquals(restricted.message, "web1,sudo: sudo does not allow it");
+  assertEquals(restricted.kind, "permission");
+  assertStringIncludes(restricted.message, "web1,sudo: sudo may not do this (");
+  // What sudo was to run is no news, and long.
+  assertStringIncludes(restricted.message, "sh -c …'");
 });
 
 for (const sudo of ["nopasswd", "password"] as const) {

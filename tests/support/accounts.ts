@@ -106,7 +106,9 @@ export class Account implements AsyncDisposable {
     const grace = this.#mayLeaveProcesses ? 0 : 3000;
     const left = await waitUntilGone(() => this.processes(), { deadline: grace });
     await killProcesses(left);
-    await Deno.remove(sudoersOf(this.name)).catch(() => {});
+    for (const path of [sudoersOf(this.name), ...sudoStateOf(this.name)]) {
+      await Deno.remove(path).catch(() => {});
+    }
     await changeAccounts("userdel", ["-r", "-f", this.name]);
     if (left.length > 0 && !this.#mayLeaveProcesses) {
       throw new Error(`Account "${this.name}" was left with processes ${describeProcesses(left)}`);
@@ -145,6 +147,11 @@ async function furnish(account: Account, options: AccountOptions): Promise<void>
 
 function sudoersOf(name: string): string {
   return `/etc/sudoers.d/${name}`;
+}
+
+/** What sudo keeps of a user: that it knows the password, and that it has been lectured. */
+function sudoStateOf(name: string): string[] {
+  return [`/run/sudo/ts/${name}`, `/var/lib/sudo/lectured/${name}`];
 }
 
 async function homeOf(name: string): Promise<string> {

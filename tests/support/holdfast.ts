@@ -17,7 +17,8 @@ import { type TempDir, tempDir } from "./temp.ts";
 export const REPOSITORY: string = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
 
 /** Variables of ours that would let a test see more of this machine than it should. */
-const PRIVATE = /^(HOLDFAST_|SSH_|SUDO_|XDG_RUNTIME_DIR$|HOME$|NO_COLOR$|TERM$)/;
+const PRIVATE =
+  /^(HOLDFAST_|SSH_|SUDO_|XDG_RUNTIME_DIR$|XDG_CONFIG_HOME$|ANSIBLE_|HOME$|NO_COLOR$|TERM$)/;
 
 /** How one process of the product is started. */
 export interface RunOptions {

@@ -4,5 +4,5 @@ import type { ConnectionMethod } from "../connection_method.ts";
 export const local: ConnectionMethod = {
   words: (script) => ["sh", "-c", script],
   plain: true,
-  failures: [],
+  noun: "",
 };

@@ -6,7 +6,7 @@ import type { ConnectionMethod } from "../connection_method.ts";
  * exist for accounts such as www-data. sudo sets USER, LOGNAME and SHELL of the new user either way.
  */
 export const sudo: ConnectionMethod = {
-  words: (script, user = "root") => [
+  words: (script, { argument: user = "root" }) => [
     ..."sudo -S -H -p".split(" "),
     "[sudo] password for %p: ",
     ...["-u", user, "--", "sh", "-c", script],
@@ -14,10 +14,7 @@ export const sudo: ConnectionMethod = {
   setsLogin: true,
   asks: true,
   terminal: { wanted: /must have a tty|no tty present|terminal is required/, reads: "stdin" },
-  failures: [
-    [/unknown user/, "not_found", "there is no such user"],
-    [/not in the sudoers file|not allowed to|may not run/, "permission", "sudo does not allow it"],
-    [/incorrect password|no password was|password is required/, "auth", "the password was refused"],
-    [/no new privileges|must be setuid|effective uid/, "permission", "sudo cannot work here"],
-  ],
+  noun: "user",
+  absent: /unknown user/,
+  denied: /not in the sudoers|not allowed|may not run|no new priv|setuid/,
 };

@@ -1,0 +1,89 @@
+/** The connection method doas against OpenDoas, which reads passwords from a terminal only. */
+
+import { assertEquals, assertRejects } from "../support/assert.ts";
+import { HoldfastError } from "../../lib/core/errors.ts";
+import type { PasswordQuestion } from "../../lib/parent/tool_talk.ts";
+import { type Account, createAccount } from "../support/accounts.ts";
+import { readProcess } from "../support/processes.ts";
+import { test } from "../support/test.ts";
+import { binary, converse, hostOf, open, untilGone } from "./hop_fixture.ts";
+
+const doasTest = test.needs("root", "doas", "script", "setpriv");
+const CONFIGURATION = "/etc/doas.conf";
+
+/** Lets `account` become anybody, until disposed of. */
+async function permit(account: Account, how: string): Promise<AsyncDisposable> {
+  const before = await Deno.readTextFile(CONFIGURATION).catch(() => undefined);
+  await Deno.writeTextFile(CONFIGURATION, `${before ?? ""}permit ${how} ${account.name}\n`);
+  return {
+    async [Symbol.asyncDispose]() {
+      if (before === undefined) await Deno.remove(CONFIGURATION);
+      else await Deno.writeTextFile(CONFIGURATION, before);
+    },
+  };
+}
+
+doasTest("doas: without a password, opens a shell that is the user's in everything", async () => {
+  await using ann = await createAccount();
+  await using bob = await createAccount();
+  await using _ = await permit(ann, "nopass");
+  const line = 'echo "$(id -un) $USER $LOGNAME $HOME $SHELL $PWD"';
+  const child = await open(hostOf(ann), { method: "doas", argument: bob.name, line });
+  const { name, home } = bob;
+  assertEquals(
+    (await converse(child)).text,
+    `${name} ${name} ${name} ${home} /bin/bash ${home}\n`,
+  );
+});
+
+doasTest("doas: types the password on a terminal, and then passes every byte", async () => {
+  await using ann = await createAccount({ password: "correct horse" });
+  await using _ = await permit(ann, "");
+  const asked: PasswordQuestion[] = [];
+  const options = { method: "doas", passwords: ["correct horse"], asked, line: "id -un;exec cat" };
+  const child = await open(hostOf(ann), options);
+  const bytes = binary();
+  const { stdout, stderr } = await converse(child, bytes);
+  assertEquals(new TextDecoder().decode(stdout.subarray(0, 5)), "root\n");
+  assertEquals(stdout.subarray(5), bytes);
+  assertEquals(stderr.includes("correct horse"), false);
+  assertEquals(asked.length, 1);
+  assertEquals(asked[0].prompt.startsWith(`doas (${ann.name}@`), true);
+});
+
+doasTest(
+  "doas: a wrong password, an unknown user and no rule have errors of their own",
+  async () => {
+    await using ann = await createAccount({ password: "correct horse" });
+    await using bob = await createAccount();
+    await using _ = await permit(ann, "");
+    const failing = async (account: Account, argument?: string) => {
+      const options = { method: "doas", argument, passwords: ["s3cret"] };
+      const error = await assertRejects(() => open(hostOf(account), options), HoldfastError);
+      return [error.kind, error.message];
+    };
+    assertEquals(await failing(ann), ["auth", "web1,doas: the password was refused"]);
+    assertEquals(await failing(ann, "hf-nobody"), [
+      "not_found",
+      "web1,doas=hf-nobody: there is no such user",
+    ]);
+    assertEquals(await failing(bob), [
+      "permission",
+      "web1,doas: doas may not do this (doas: Operation not permitted)",
+    ]);
+  },
+);
+
+doasTest("doas: what it runs behind a terminal ends with its input", async () => {
+  await using ann = await createAccount({ password: "correct horse" });
+  await using _ = await permit(ann, "");
+  const options = { method: "doas", passwords: ["correct horse"], line: "echo $$;exec cat" };
+  const child = await open(hostOf(ann), options);
+  const pid = Number(new TextDecoder().decode((await child.stdout.read())!));
+  assertEquals(readProcess(pid)?.uid, 0);
+  await child.stdin.close();
+  child.stdout.cancel();
+  child.stderr.cancel();
+  await child.exit;
+  await untilGone(pid);
+});
