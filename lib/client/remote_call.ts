@@ -68,16 +68,18 @@ export async function callFunction(
   }
   /** Iterables of the result end with the signals, too. */
   const items: ReceiveStream[] = [];
+  let waiting = true;
   const { promise, resolve, reject } = Promise.withResolvers<() => Promise<unknown>>();
   const handle = router.addHandler({
     from: peer,
     onFrame: ({ payload }) => {
+      waiting = false;
       router.removeHandler(handle);
       try {
         const opened = openPacked(payload);
         const value = unpack(router, opened, {
           peer,
-          onStream: (stream) => items.push(stream as ReceiveStream),
+          onItems: (stream) => items.push(stream),
         });
         value.catch(() => {});
         resolve(() => outcome(opened.head, value));
@@ -89,9 +91,13 @@ export async function callFunction(
   });
   const onAbort = ({ target }: Event): void => {
     const { reason } = target as AbortSignal;
-    for (const stream of items) stream.fail(reason);
-    router.removeHandler(handle);
     const error = new HoldfastError("cancelled", "the caller gave up");
+    for (const stream of items) {
+      stream.fail(reason);
+      router.sendDead(peer, stream.id, error);
+    }
+    if (!waiting) return;
+    router.removeHandler(handle);
     router.sendDead(peer, handle + MIRROR, error);
     reject(reason);
   };

@@ -11,7 +11,6 @@ import type { Frame } from "./frame.ts";
 import type { JsonObject } from "./json.ts";
 import { openPacked, pack, type Packed, unpack } from "./parcel.ts";
 import type { Router } from "./router.ts";
-import { type ReceiveStream, SendStream } from "./stream.ts";
 
 export const start: StartServices = (context) => {
   const calls = new FunctionCalls(context);
@@ -63,7 +62,7 @@ class FunctionCalls {
     const { signal } = controller;
     const abort = (): void => controller.abort();
     /** Iterables and senders among the arguments: they end with the call, and with what it returns. */
-    const given: (ReceiveStream | SendStream)[] = [];
+    const ends: (() => unknown)[] = [];
     let reply: Packed;
     try {
       if (!router.hasParentAuthority(auth)) {
@@ -74,7 +73,8 @@ class FunctionCalls {
         const args = unpack(router, { head, body }, {
           peer: src,
           signal,
-          onStream: (stream) => given.push(stream),
+          onItems: (stream) => ends.push(() => stream.cancel()),
+          onSender: (sender) => ends.push(() => sender.close().catch(() => {})),
         });
         args.catch(() => {});
         const run = async (): Promise<Packed> => {
@@ -96,10 +96,7 @@ class FunctionCalls {
       router.send({ dst: src, handle: replyTo, replyTo: 0 }, reply.payload);
       await reply.start();
     }
-    for (const stream of given) {
-      if (stream instanceof SendStream) void stream.close();
-      else stream.cancel();
-    }
+    for (const end of ends) end();
   }
 
   /** After the calls before it. */

@@ -121,15 +121,16 @@ export interface UnpackOptions {
   peer: number;
   /** What a packed signal becomes. */
   signal?: AbortSignal;
-  /** Gets every stream that iterables and senders in the value go on with. */
-  onStream?: (stream: ReceiveStream | SendStream) => void;
+  /** Get what goes on after the value has come. */
+  onItems?: (stream: ReceiveStream) => void;
+  onSender?: (sender: Sender) => void;
 }
 
 /** To be called before the first await after the frame came: it accepts the streams. */
 export async function unpack(
   router: Router,
   { head, body }: { head: JsonObject; body: Uint8Array },
-  { peer, signal, onStream }: UnpackOptions,
+  { peer, signal, onItems, onSender }: UnpackOptions,
 ): Promise<unknown> {
   const accepted: (ReceiveStream | SendStream)[] = [];
   const accept = <T extends ReceiveStream | SendStream>(
@@ -143,13 +144,14 @@ export async function unpack(
     });
   try {
     const items = accept(head.items, ReceiveStream);
-    const senders = accept(head.senders, SendStream);
+    const senders = accept(head.senders, SendStream).map(sender);
     const [whole] = accept(head.whole === undefined ? [] : [head.whole], ReceiveStream);
-    for (const stream of [...items, ...senders]) onStream?.(stream);
+    for (const stream of items) onItems?.(stream);
+    for (const each of senders) onSender?.(each);
     return decodeValue(whole ? await readWhole(whole) : body.slice(), {
       special([type, at]) {
         if (type === "items" && items[at!]) return readItems(items[at!]);
-        if (type === "sender" && senders[at!]) return sender(senders[at!]);
+        if (type === "sender") return senders[at!];
         if (type === "signal") return signal;
       },
     });
@@ -200,16 +202,56 @@ function record(type: number, value: unknown, name: string): Uint8Array {
   return framed;
 }
 
+/** Writes records to a stream: the first at once, those that come close behind it together. */
+class Records {
+  readonly #stream: SendStream;
+  #waiting: Uint8Array[] = [];
+  #size = 0;
+  #flushing: Promise<void> | null = null;
+
+  constructor(stream: SendStream) {
+    this.#stream = stream;
+  }
+
+  /** Resolves when there is room for more. Rejects when the receiver is gone. */
+  async add(record: Uint8Array): Promise<void> {
+    this.#waiting.push(record);
+    this.#size += record.length;
+    if (!this.#flushing) {
+      this.#flushing = this.#flush();
+      this.#flushing.catch(() => {});
+    }
+    if (this.#size > LIMITS.chunk) await this.#flushing;
+  }
+
+  async close(): Promise<void> {
+    await this.#flushing;
+    await this.#stream.close();
+  }
+
+  /** One that has failed stays, and is what every later record gets. */
+  async #flush(): Promise<void> {
+    while (this.#size > 0) {
+      const bytes = join(this.#waiting, this.#size);
+      this.#waiting = [];
+      this.#size = 0;
+      await this.#stream.write(bytes);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    this.#flushing = null;
+  }
+}
+
 /** Sends what it yields, and no further ahead than the credit; ends it when the receiver gives up. */
 async function sendItems(
   stream: SendStream,
   items: AsyncIterable<unknown>,
   onGivenUp: () => void,
 ): Promise<void> {
+  const records = new Records(stream);
   const iterator = items[Symbol.asyncIterator]();
-  let done = false;
   void stream.ended.then((reason) => {
-    if (!reason || done) return;
+    if (!reason) return;
     onGivenUp();
     void Promise.resolve(iterator.return?.()).catch(() => {});
   });
@@ -218,14 +260,14 @@ async function sendItems(
     for (;;) {
       const next = await iterator.next();
       if (next.done) break;
-      await stream.write(record(ITEM, next.value, `item ${count++}`));
+      await records.add(record(ITEM, next.value, `item ${count++}`));
     }
   } catch (error) {
-    await stream.write(record(THROWN, error, "error")).catch(() => {});
+    // Unless it is that the receiver is gone.
+    await records.add(record(THROWN, error, "error")).catch(() => {});
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
-  done = true;
-  await stream.close();
+  await records.close().catch(() => {});
 }
 
 /** What the other end yields. Leaving it early, even before its first item, ends it there. */
@@ -279,16 +321,10 @@ async function* decodeItems(stream: ReceiveStream): AsyncGenerator<unknown, void
 }
 
 function sender(stream: SendStream): Sender {
-  let last: Promise<void> = Promise.resolve();
+  const records = new Records(stream);
   let count = 0;
   return {
-    send(item) {
-      // Encoded now, written in turn.
-      const bytes = record(ITEM, item, `event ${count++}`);
-      const sent = last.then(() => stream.write(bytes));
-      last = sent.catch(() => {});
-      return sent;
-    },
-    close: () => last.then(() => stream.close()),
+    send: async (item) => await records.add(record(ITEM, item, `event ${count++}`)),
+    close: () => records.close(),
   };
 }

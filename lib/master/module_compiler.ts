@@ -8,7 +8,7 @@ import type { Module } from "../core/importer.ts";
 import { LIMITS } from "../core/limits.ts";
 import { compress } from "./bundle_script.ts";
 import type { CompileJob, CompileOutcome } from "./compile_worker.ts";
-import { type Import, type ModuleGraph, readModuleGraph } from "./module_graph.ts";
+import { type Import, type ModuleGraph, readModuleGraph, unreadable } from "./module_graph.ts";
 import { SourcePositions } from "./source_positions.ts";
 
 /** Bytes of a frame that a module's head may take. */
@@ -176,7 +176,7 @@ async function compileParts({ files, packages, config }: ModuleGraph): Promise<M
 
 function compiled<T>(name: string, outcome: T | string): T {
   if (typeof outcome !== "string") return outcome;
-  throw new HoldfastError("usage", `Cannot compile ${JSON.stringify(name)}: ${outcome}`);
+  throw unreadable(name, outcome);
 }
 
 /**

@@ -94,8 +94,8 @@ function wrong(place: string, why: string): HoldfastError {
   return new HoldfastError("usage", `Cannot compile ${JSON.stringify(place)}: ${why}`);
 }
 
-/** `SyntaxError: WHAT`, the line, and `at URL:LINE:COLUMN`, or one sentence. */
-function unreadable(path: string, error: string): HoldfastError {
+/** An error as Deno words it: `SyntaxError: WHAT`, the line, and `at URL:LINE:COLUMN`; or one sentence. */
+export function unreadable(path: string, error: string): HoldfastError {
   if (error.startsWith("Module not found")) {
     return new HoldfastError(
       "not_found",
