@@ -160,7 +160,7 @@ export function decodeValue(bytes: Uint8Array, options: DecodeOptions = {}): unk
 
   function decode(value: unknown, depth: number): unknown {
     if (typeof value !== "object" || value === null) return value;
-    if (depth > LIMITS.valueDepth * 2) {
+    if (depth > LIMITS.valueDepth * 4) {
       throw new HoldfastError("limit", "Cannot read value: it nests too deep");
     }
     if (Array.isArray(value)) {

@@ -157,6 +157,11 @@ async function compileParts({ files, packages, config }: ModuleGraph): Promise<M
   for (const { path, isJson } of files.values()) {
     if (!isJson) continue;
     const content = await Deno.readTextFile(path);
+    try {
+      JSON.parse(content);
+    } catch (error) {
+      throw unreadable(path, (error as Error).message);
+    }
     const script = `exports.__esModule=true;exports.default=JSON.parse(${JSON.stringify(content)})`;
     parts.set(path, { name: path, script, map: null, imports: [] });
   }
