@@ -202,12 +202,17 @@ function record(type: number, value: unknown, name: string): Uint8Array {
   return framed;
 }
 
+/** Milliseconds that an iterable may keep a context busy without a pause. */
+const TURN = 20;
+
 /** Writes records to a stream: the first at once, those that come close behind it together. */
 class Records {
   readonly #stream: SendStream;
   #waiting: Uint8Array[] = [];
   #size = 0;
   #flushing: Promise<void> | null = null;
+  /** When other work of this context last had its turn. */
+  #turn = 0;
 
   constructor(stream: SendStream) {
     this.#stream = stream;
@@ -218,10 +223,11 @@ class Records {
     this.#waiting.push(record);
     this.#size += record.length;
     if (!this.#flushing) {
+      this.#turn = performance.now();
       this.#flushing = this.#flush();
       this.#flushing.catch(() => {});
     }
-    if (this.#size > LIMITS.chunk) await this.#flushing;
+    if (this.#size > LIMITS.chunk || performance.now() - this.#turn > TURN) await this.#flushing;
   }
 
   async close(): Promise<void> {
@@ -237,6 +243,7 @@ class Records {
       this.#size = 0;
       await this.#stream.write(bytes);
       await new Promise((resolve) => setTimeout(resolve));
+      this.#turn = performance.now();
     }
     this.#flushing = null;
   }

@@ -204,12 +204,6 @@ const broken: [string, Record<string, string>, string, RegExp][] = [
     /main\.ts:2:8": .*"nowhere"/,
   ],
   [
-    "a package that does not exist",
-    { "main.ts": `import "npm:@holdfast-does-not-exist/x@1";` },
-    "usage",
-    /holdfast-does-not-exist/,
-  ],
-  [
     "JSON that is none",
     {
       "main.ts": `import a from "./a.json" with { type: "json" }; export const b = a;`,
