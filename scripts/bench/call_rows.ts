@@ -7,6 +7,8 @@ import { mitogenProcess } from "./mitogen.ts";
 import { alternate, type Measured, type Row, type RowOptions } from "./row.ts";
 import type { World } from "./world.ts";
 
+/** Calls one after another that make one figure: what matters is a program that calls, not one that wakes up. */
+const CALLS = 20;
 /** Contexts below the first, in the row that calls through four hops. */
 const BELOW = 3;
 const FLEET = 20;
@@ -51,7 +53,7 @@ export const callRows: Row[] = [
       const { place, client, configFile } = await ours(world);
       const { name: target } = place;
       await client.ask({ do: "context", target, configFile });
-      await client.ask({ do: "call", target });
+      await client.ask({ do: "call", target, count: 1 });
       const { connections } = await client.ask({ do: "status" }) as {
         connections: { target: string; sent: number }[];
       };
@@ -118,9 +120,12 @@ async function calls(
   const target = place.name + ",local".repeat(below);
   await client.ask({ do: "context", target, configFile });
   return await alternate({
-    holdfast: { run: () => client.time({ do: "call", target }) },
-    mitogen: await peer(world, (process) => ({ run: () => process.time({ do: "call", below }) })),
-  }, { runs: quick ? 50 : 300, warmups: 20 });
+    holdfast: { run: () => client.time({ do: "call", target, count: CALLS }) },
+    mitogen: await peer(
+      world,
+      (process) => ({ run: () => process.time({ do: "call", below, count: CALLS }) }),
+    ),
+  }, { runs: quick ? 20 : 60, warmups: 10 });
 }
 
 /** What the run before left behind must not count here. */

@@ -12,7 +12,7 @@ type Request =
   | { do: "open"; target: string; configFile: string; purpose?: "command" | "files" }
   | { do: "run"; target: string; command: string }
   | { do: "context"; target: string; configFile: string }
-  | { do: "call"; target: string }
+  | { do: "call"; target: string; count: number }
   | { do: "fleet"; target: string; configFile: string; count: number }
   | { do: "disconnect"; target: string; configFile: string }
   | { do: "status" | "stop" };
@@ -58,9 +58,10 @@ async function answer(request: Request): Promise<Record<string, unknown>> {
     }
     case "call": {
       const context = callable.get(request.target)!;
+      const { count } = request;
       const start = performance.now();
-      await context.call(NOOP, "noop");
-      return { ms: performance.now() - start };
+      for (let i = 0; i < count; i++) await context.call(NOOP, "noop");
+      return { ms: (performance.now() - start) / count };
     }
     case "fleet": {
       const { target, configFile, count } = request;

@@ -44,13 +44,19 @@ class Peer(object):
         return timed(lambda: check(self.context.call(subprocess.call, request["words"])))
 
     def call(self, request):
-        """Calls an empty function, `below` contexts under the host."""
+        """Calls an empty function `count` times, `below` contexts under the host; the mean."""
         below = request["below"]
         for depth in range(1, below + 1):
             if depth not in self.below:
                 self.below[depth] = self.local(self.below[depth - 1])
         context = self.below[below]
-        return timed(lambda: context.call(noop))
+        count = request["count"]
+
+        def call_all():
+            for _ in range(count):
+                context.call(noop)
+
+        return {"ms": timed(call_all)["ms"] / count}
 
     def nest(self, request):
         """Opens one more context behind the host."""
