@@ -28,6 +28,9 @@ export class RemoteError extends Error {
   }
 }
 
+/** Characters of a remote stack that are kept. */
+const STACK = 64 * 1024;
+
 export interface CallRequest {
   /** The module's id, from `module.provide`. */
   module: string;
@@ -110,7 +113,8 @@ export async function callFunction(
     if (!error) return await value;
     if (!head.thrown) throw new HoldfastError(error.kind, `${context}: ${error.description}`);
     const thrown = await value;
-    const stack = thrown instanceof Error ? await locate(thrown.stack ?? "").catch(() => "") : "";
+    const told = thrown instanceof Error ? thrown.stack ?? "" : "";
+    const stack = await locate(told.slice(0, STACK)).catch(() => "");
     throw new RemoteError(thrown, { context, stack });
   }
 

@@ -111,7 +111,8 @@ export class Daemon {
   #logFrom({ src, payload }: Frame): void {
     const { level, text } = decodeJson(payload);
     const known = level === "info" || level === "debug" ? level : "warn";
-    for (const line of this.#tree.locate(String(text)).split("\n").slice(0, 100)) {
+    const lines = this.#tree.locate(String(text).slice(0, 16 * 1024)).split("\n");
+    for (const line of lines.slice(0, 100)) {
       this.#options.log(known, `${this.#tree.nameOf(src)} says: ${line.slice(0, 1000)}`);
     }
   }

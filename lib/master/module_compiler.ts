@@ -14,8 +14,8 @@ import { SourcePositions } from "./source_positions.ts";
 /** Bytes of a frame that a module's head may take. */
 const HEAD = 64 * 1024;
 
-/** A place in a module, as stacks of the runtimes write it. */
-const PLACE = /([\w.-]+@[0-9a-f]{16})(?:, <anonymous>)?:(\d+):(\d+)/;
+/** A place in a module, as stacks of the runtimes write it. Bounded: the text is a peer's. */
+const PLACE = /([\w.-]{1,80}@[0-9a-f]{16})(?:, <anonymous>)?:(\d+):(\d+)/;
 const PLACES = new RegExp(PLACE, "g");
 
 /** A file or package of the graph, compiled. */

@@ -38,7 +38,7 @@ for (const runtime of ["deno", "node", "bun"] as const) {
         assertEquals([uid, where], [0, runtime]);
         assertEquals(
           await remote.imported(),
-          ["b", "1", ["mine"], 42, [true, false], "late"],
+          ["b", "1", ["mine"], 42, "late"],
         );
         assertEquals(await remote.ownError(), "the user's own");
       });

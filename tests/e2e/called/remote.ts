@@ -4,7 +4,6 @@ import type { Sender } from "../../../lib/mod.ts";
 import SSHConfig from "ssh-config";
 import { HoldfastError, kinds } from "./errors.ts";
 import settings from "./settings.json" with { type: "json" };
-import { even } from "./even.ts";
 
 export function add(a: number, b: number): number {
   return a + b;
@@ -29,7 +28,6 @@ export async function imported(): Promise<unknown[]> {
     config.compute("a").Port,
     kinds(),
     settings.answer,
-    [even(4), even(7)],
     late,
   ];
 }
