@@ -203,9 +203,10 @@ for (const runtime of ["deno", "node", "bun"] as const) {
       await t.step("a context that goes away fails what waits, and is named", async () => {
         const { pid } = await remote.whoami();
         const waiting = remote.wait(new AbortController().signal);
+        const failure = assertRejects(() => waiting, HoldfastError);
         await remote.add(1, 1);
         await root.exec(`kill -9 ${pid}`);
-        const error = await assertRejects(() => waiting, HoldfastError);
+        const error = await failure;
         assertEquals(error.kind, "disconnected");
         assertStringIncludes(error.message, "web1,sudo,local");
       });
