@@ -41,7 +41,7 @@ async function main({ core, inflate }: FirstStage): Promise<void> {
     id,
     parentIds: parents,
     onWarning: (text) =>
-      router.sendJson({ dst: parents[0], handle: FORWARD_LOG, replyTo: 0 }, {
+      router.sendJson({ dst: parents.at(-1)!, handle: FORWARD_LOG, replyTo: 0 }, {
         level: "warn",
         text,
       }),

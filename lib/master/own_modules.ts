@@ -5,6 +5,8 @@ import { bundleScript } from "./bundle_script.ts";
 
 /** By the id under which contexts know them. */
 const ENTRIES = {
+  /** CALL_FUNCTION */
+  calls: "../core/call_service.ts",
   /** `file.send`, `file.receive` */
   files: "../core/file_service.ts",
   /** `hop.open`: children of a context */
@@ -38,5 +40,5 @@ async function build(id: OwnModule): Promise<Module> {
   ]);
   const entry = new URL(ENTRIES[id], import.meta.url);
   const source = await bundleScript(entry, { format: "cjs", external });
-  return { id, needs: [], requires: {}, source };
+  return { id, needs: [], requires: {}, own: true, source };
 }
