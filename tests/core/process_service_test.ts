@@ -40,7 +40,7 @@ test("process: the ends of its output and its status leave in one batch", async 
   const up = new Link(0, watched);
   parent.addRoute(1, down);
   child.setParent(up);
-  serve(child, { process: new ProcessService(endedHost()).service });
+  serve(child, { process: new ProcessService({ host: endedHost() }).service });
   const running = [
     down.run({ onFrame: (frame) => parent.receive(frame, down), onClose() {} }),
     up.run({ onFrame: (frame) => child.receive(frame, up), onClose() {} }),
