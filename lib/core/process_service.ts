@@ -11,6 +11,12 @@ import { pump, ReceiveStream, SendStream } from "./stream.ts";
 const ENDING = [["SIGHUP", 1000], ["SIGTERM", 2000], ["SIGKILL", 1000]] as const;
 
 /**
+ * Milliseconds that the end of an output waits for the exit status, which mostly comes with it: all that a command
+ * has to say at its end then travels in one batch.
+ */
+const END_GRACE = 5;
+
+/**
  * Arguments of `process.exec`. Streams are handles that the caller opened. The reply is an
  * {@linkcode ExitStatus}, sent when the process has ended and all its output has been sent.
  */
@@ -100,8 +106,21 @@ export class ProcessService {
       throw reason;
     }
     const key = `${call.src},${args.stdout}`;
-    const output = [deliver(child.stdout, stdout), deliver(child.stderr, stderr)];
-    const done = Promise.all([child.exit, ...output]);
+    const { exit } = child;
+    const ended: SendStream[] = [];
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const onEnd = (stream: SendStream) => {
+      ended.push(stream);
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        for (const one of ended.splice(0)) void one.close();
+      }, END_GRACE);
+    };
+    const output = [
+      deliver(child.stdout, stdout).then(onEnd.bind(null, stdout)),
+      deliver(child.stderr, stderr).then(onEnd.bind(null, stderr)),
+    ];
+    const done = Promise.all([exit, ...output]);
     const running: Running = { child, leave: args.leave ?? false, done };
     this.#running.set(key, running);
     const onAbort = () => void terminate(running);
@@ -109,8 +128,19 @@ export class ProcessService {
     if (call.signal.aborted) onAbort();
     void feed(stdin, child);
     try {
-      return (await done)[0];
+      const [status] = await done;
+      void stdout.close();
+      void stderr.close();
+      call.reply({ ...status });
+      await Promise.resolve(); // All this leaves before we tidy up.
+      return status;
+    } catch (error) {
+      const reason = toHoldfastError(error);
+      stdout.abort(reason);
+      stderr.abort(reason);
+      throw reason;
     } finally {
+      clearTimeout(timer);
       this.#running.delete(key);
       call.signal.removeEventListener("abort", onAbort);
       stdin?.cancel();
@@ -171,10 +201,12 @@ async function feed(stdin: ReceiveStream | null, child: Child): Promise<void> {
   }
 }
 
-/** Sends a process's output; when nobody reads it any more, it is drained so that the process can end. */
+/** Sends a process's output but its end; when nobody reads it any more, it is drained so that the process can end. */
 async function deliver(source: ByteSource, stream: SendStream): Promise<void> {
   try {
-    await pump(source, stream);
+    for (let bytes = await source.read(); bytes !== null; bytes = await source.read()) {
+      await stream.write(bytes);
+    }
   } catch {
     while (await source.read().catch(() => null));
   }

@@ -50,11 +50,17 @@ export const denoProcesses: ProcessHost = {
 
 /** Standard input and output of this process as a link's transport. */
 export function denoStdio(): Transport {
+  let buffer = new Uint8Array(0);
   return {
     async read() {
-      const buffer = new Uint8Array(READ_SIZE);
-      const count = await Deno.stdin.read(buffer);
-      return count === null ? null : buffer.subarray(0, count);
+      if (buffer.length === 0) buffer = new Uint8Array(READ_SIZE);
+      const into = buffer;
+      const count = await Deno.stdin.read(into);
+      if (count === null) return null;
+      // A small message leaves the buffer to the next one; a large one takes it along.
+      if (count < READ_SIZE / 8) return into.slice(0, count);
+      buffer = new Uint8Array(0);
+      return into.subarray(0, count);
     },
     // A small batch goes at once: the way over Deno's threads costs more than the wait for the next reader.
     async write(bytes) {

@@ -115,13 +115,12 @@ export class StreamSink implements ByteSink {
     this.#giveUp?.();
   }
 
-  #hand(buffer: Buffer): Promise<void> {
-    let done!: (error: Error | null) => void;
-    const handed = this.#settle((d) => {
-      done = d;
-    });
-    this.#stream.write(buffer, (error) => done(error ?? null));
-    return handed;
+  /** Nothing that outlives the write may hold on to `buffer`. */
+  async #hand(buffer: Buffer): Promise<void> {
+    let taken: ((error: Error | null) => void) | null = null;
+    this.#stream.write(buffer, (error) => taken?.(error ?? null));
+    // What the stream has passed on by now needs no wait; an error is told by its events.
+    if (this.#stream.writableLength > 0) await this.#settle((done) => void (taken = done));
   }
 
   #settle(start: (done: (error: Error | null) => void) => void | (() => void)): Promise<void> {
