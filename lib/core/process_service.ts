@@ -4,7 +4,6 @@ import type { ByteSource, Child, ExitStatus, ProcessHost, SpawnOptions } from ".
 import type { StartServices } from "./context.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Call, Service } from "./service.ts";
-import { SpareShell } from "./spare_shell.ts";
 import { pump, ReceiveStream, SendStream } from "./stream.ts";
 
 /** What a process group gets when nobody wants it any more, and milliseconds to end before what follows. */
@@ -46,12 +45,9 @@ export class ProcessService {
   readonly #at: { readonly host: ProcessHost };
   readonly #running: Map<string, Running> = new Map();
 
-  readonly #spare: SpareShell;
-
   /** `at.host` is looked up anew for each process. */
   constructor(at: { readonly host: ProcessHost }) {
     this.#at = at;
-    this.#spare = new SpareShell(at.host);
   }
 
   /** The methods `exec`, `signal` and `resize`; the latter two name a process by its stdout handle. */
@@ -81,10 +77,7 @@ export class ProcessService {
   /** Ends every process that may not outlive its caller; resolves when they are gone. */
   async close(): Promise<void> {
     const running = [...this.#running.values()];
-    await Promise.all([
-      this.#spare.close(),
-      ...running.map((one) => one.leave ? one.done : terminate(one)),
-    ]);
+    await Promise.all(running.map((one) => one.leave ? one.done : terminate(one)));
   }
 
   async #exec(args: ExecArguments, call: Call): Promise<ExitStatus> {
@@ -97,7 +90,7 @@ export class ProcessService {
     try {
       stderr = SendStream.accept(call.router, at(args.stderr));
       if (args.stdin !== null) stdin = ReceiveStream.accept(call.router, at(args.stdin));
-      child = await this.#spare.take(args) ?? await this.#spawn(args);
+      child = await this.#spawn(args);
     } catch (error) {
       const reason = toHoldfastError(error);
       stdin?.cancel(reason);
@@ -144,7 +137,6 @@ export class ProcessService {
       this.#running.delete(key);
       call.signal.removeEventListener("abort", onAbort);
       stdin?.cancel();
-      setTimeout(() => this.#spare.refill(), 0);
     }
   }
 

@@ -8,6 +8,8 @@ import { bundleScript } from "./bundle_script.ts";
 const ENTRIES = {
   /** CALL_FUNCTION */
   calls: "../core/call_service.ts",
+  /** A shell that waits for the next command */
+  spare: "../core/spare_shell.ts",
   /** `file.send`, `file.receive` */
   files: "../core/file_service.ts",
   /** `hop.open`: children of a context */
