@@ -17,6 +17,8 @@ export interface SshOptions {
   jump?: string;
   /** `-o`, each `Name=value` */
   options?: string[];
+  /** `--openssh`: the system's ssh makes the connection, whatever else could. */
+  openssh?: boolean;
 }
 
 /** One of several: of each option the first that says anything wins, files and `-o` come one after the other, as in ssh. */
@@ -28,6 +30,7 @@ export function mergeSshOptions(sources: readonly SshOptions[]): SshOptions {
     user: first("user"),
     port: first("port"),
     jump: first("jump"),
+    openssh: first("openssh"),
     identityFiles: sources.flatMap(({ identityFiles = [] }) => identityFiles),
     options: sources.flatMap(({ options = [] }) => options),
   };
