@@ -62,7 +62,7 @@ function jumpCommand({ proxyJump, request }: SshSettings): string | null {
   const command = (jumps: string): string => {
     const { last, before } = splitJumps(jumps);
     const options = ["ControlMaster=no", "ControlPath=none", "ClearAllForwardings=yes"];
-    if (before !== "") options.push(`ProxyCommand=${tokenless(command(before))}`);
+    if (before !== "") options.push(`ProxyCommand=${command(before)}`);
     const words = sshArguments(last.host, { configFile, user: last.user, port: last.port });
     const [, ...given] = words.map(tokenless);
     const ours = options.flatMap((option) => ["-o", tokenless(option)]);

@@ -39,12 +39,11 @@ export class OpensshMaster {
   readonly ended: Promise<void>;
   readonly #child: Deno.ChildProcess;
   readonly #stop = Promise.withResolvers<void>();
-  readonly #input: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
 
   constructor({ controlPath, talk, ...options }: MasterOptions) {
     const child = startKeeper(options);
     this.#child = child;
-    this.#input = child.stdin.getWriter();
+    const input = child.stdin.getWriter();
     const ready = Promise.withResolvers<boolean>();
     this.ready = ready.promise;
     const stderr = readText(child.stderr, (text) => talk.hear(text));
@@ -58,7 +57,7 @@ export class OpensshMaster {
     void stderr.ended.then(() => this.#stop.resolve());
     this.ended = (async () => {
       await this.#stop.promise;
-      this.#input.close().catch(() => {});
+      input.close().catch(() => {});
       const timer = setTimeout(() => this.#kill(), GRACE);
       await child.status;
       clearTimeout(timer);

@@ -93,6 +93,7 @@ export class OpensshTalk {
     const { description } = this.#options;
     const phase = this.#phase === "done" ? "authenticate" : this.#phase;
     const decisive = this.#complaints.find((line) => meaningOf(line) !== null) ??
+      this.#complaints.find((line) => !line.startsWith("kex_exchange_identification")) ??
       this.#complaints[0] ?? "ssh ended without a word";
     const kind = meaningOf(decisive) ?? BY_PHASE[phase];
     const details = this.#complaints.filter((line) =>

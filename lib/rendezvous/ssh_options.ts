@@ -25,12 +25,13 @@ export interface SshOptions {
 export function mergeSshOptions(sources: readonly SshOptions[]): SshOptions {
   const first = <K extends keyof SshOptions>(name: K) =>
     sources.find((source) => source[name] !== undefined)?.[name];
+  const openssh = first("openssh");
   return {
+    ...openssh !== undefined && { openssh },
     configFile: first("configFile"),
     user: first("user"),
     port: first("port"),
     jump: first("jump"),
-    openssh: first("openssh"),
     identityFiles: sources.flatMap(({ identityFiles = [] }) => identityFiles),
     options: sources.flatMap(({ options = [] }) => options),
   };
