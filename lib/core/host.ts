@@ -44,7 +44,7 @@ export interface Child {
   /** Signals the whole process group (`"SIGTERM"`); no error if it is gone. */
   kill(signal: string): void;
   /** Whether the process or another one of its group is still there; false where that cannot be known. */
-  isAlive(): boolean;
+  isAlive(): boolean | Promise<boolean>;
   /** Tells the terminal its new size; without a terminal it does nothing. */
   resize(size: TerminalSize): void;
 }

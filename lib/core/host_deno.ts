@@ -104,21 +104,22 @@ function named<T>(action: string, path: string, run: (real: string) => Promise<T
 }
 
 function info(path: string, read: (path: string) => Promise<Deno.FileInfo>): Promise<FileInfo> {
-  return named("look at", path, async (real) => {
-    const found = await read(real);
-    return {
-      type: found.isFile
-        ? "file"
-        : found.isDirectory
-        ? "directory"
-        : found.isSymlink
-        ? "symlink"
-        : "other",
-      mode: (found.mode ?? 0) & 0o7777,
-      size: found.size,
-      mtime: found.mtime?.getTime() ?? 0,
-    };
-  });
+  return named("look at", path, async (real) => denoFileInfo(await read(real)));
+}
+
+export function denoFileInfo(found: Deno.FileInfo): FileInfo {
+  return {
+    type: found.isFile
+      ? "file"
+      : found.isDirectory
+      ? "directory"
+      : found.isSymlink
+      ? "symlink"
+      : "other",
+    mode: (found.mode ?? 0) & 0o7777,
+    size: found.size,
+    mtime: found.mtime?.getTime() ?? 0,
+  };
 }
 
 function openFile(file: Deno.FsFile, path: string): OpenFile {

@@ -5,7 +5,7 @@ import { absolute, shellWords } from "./host_paths.ts";
 import { attempt } from "./os_error.ts";
 
 type Process = typeof import("node:process") & { getBuiltinModule?(name: string): unknown };
-type Fs = typeof import("node:fs");
+export type Fs = typeof import("node:fs");
 type ChildProcess = typeof import("node:child_process");
 type Spawned = import("node:child_process").ChildProcess;
 type Readable = import("node:stream").Readable;
@@ -22,21 +22,7 @@ export function nodeHost(): Host {
     attempt(`${action} ${JSON.stringify(path)}`, () => run(absolute(host, path)));
 
   const info = (path: string, read: (path: string) => Promise<import("node:fs").Stats>) =>
-    named("look at", path, async (real): Promise<FileInfo> => {
-      const found = await read(real);
-      return {
-        type: found.isFile()
-          ? "file"
-          : found.isDirectory()
-          ? "directory"
-          : found.isSymbolicLink()
-          ? "symlink"
-          : "other",
-        mode: found.mode & 0o7777,
-        size: found.size,
-        mtime: found.mtimeMs,
-      };
-    });
+    named("look at", path, async (real) => nodeFileInfo(await read(real)));
 
   const open = (action: string, path: string, flags: string, mode?: number) =>
     named(action, path, async (real): Promise<OpenFile> => {
@@ -102,6 +88,21 @@ export function nodeHost(): Host {
     create: (path, mode) => open("create", path, "wx", mode),
   };
   return host;
+}
+
+export function nodeFileInfo(found: import("node:fs").Stats): FileInfo {
+  return {
+    type: found.isFile()
+      ? "file"
+      : found.isDirectory()
+      ? "directory"
+      : found.isSymbolicLink()
+      ? "symlink"
+      : "other",
+    mode: found.mode & 0o7777,
+    size: found.size,
+    mtime: found.mtimeMs,
+  };
 }
 
 /** Standard input and output of this process as a link's transport. */

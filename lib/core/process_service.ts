@@ -145,9 +145,9 @@ async function terminate({ child, leave, done }: Running): Promise<void> {
     });
     const ended = await Promise.race([done.then(() => true, () => true), waited]);
     // The leader's end is not the group's: what ignored the signal gets its time, too.
-    if (ended && child.isAlive()) await waited;
+    if (ended && await child.isAlive()) await waited;
     clearTimeout(timer);
-    if (ended && !child.isAlive()) return;
+    if (ended && !await child.isAlive()) return;
   }
 }
 

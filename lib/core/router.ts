@@ -11,18 +11,12 @@ import {
 } from "./constants.ts";
 import { type ErrorKind, HoldfastError } from "./errors.ts";
 import { type Frame, type Header, makeFrame, stampAuth } from "./frame.ts";
+import { type Handler, HandlerTable } from "./handler_table.ts";
 import { decodeJson, encodeJson, type Json, type JsonObject } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 import type { Link } from "./link.ts";
 
-/** Receives the frames of one handle. */
-export interface Handler {
-  /** The only context that may send to it; null for the standard handles, which check authority themselves. */
-  from: number | null;
-  onFrame(frame: Frame): void;
-  /** The other end is gone, refused, or cannot be reached; the handler has already been removed. */
-  onDead(error: HoldfastError): void;
-}
+export type { Handler };
 
 export interface RouterOptions {
   id: number;
@@ -48,12 +42,10 @@ export class Router {
   readonly #mayAnnounce: (id: number, link: Link) => boolean;
   #parent: Link | null = null;
   readonly #routes: Map<number, Link> = new Map();
-  readonly #handlers: Map<number, Handler> = new Map();
-  readonly #mirrors: Map<number, Map<number, Handler>> = new Map();
+  readonly #handlers = new HandlerTable();
   /** Pairs `src,dst` of children that may reach each other. */
   readonly #granted: Set<string> = new Set();
   readonly #goneListeners: Set<(id: number, reason: HoldfastError) => void> = new Set();
-  #nextHandle = FIRST_DYNAMIC_HANDLE;
 
   constructor(options: RouterOptions) {
     this.id = options.id;
@@ -109,8 +101,7 @@ export class Router {
     const gone = [...this.#routes].filter(([, via]) => via === link).map(([id]) => id);
     if (link === this.#parent) {
       this.#parent = null;
-      const beyond = new Set([...this.parentIds, ...this.#mirrors.keys()]);
-      for (const { from } of this.#handlers.values()) if (from !== null) beyond.add(from);
+      const beyond = new Set([...this.parentIds, ...this.#handlers.peers()]);
       for (const id of beyond) if (!this.#routes.has(id) && id !== this.id) gone.push(id);
     }
     this.#lose(gone, reason);
@@ -136,12 +127,7 @@ export class Router {
     if (this.#parent) links.add(this.#parent);
     for (const link of links) this.#emit(link, { dst: link.peer, handle: DEL_ROUTE }, payload);
     for (const id of ids) {
-      for (const [handle, handler] of this.#handlers) {
-        if (handler.from === id && this.#handlers.delete(handle)) handler.onDead(reason);
-      }
-      const mirrors = this.#mirrors.get(id);
-      this.#mirrors.delete(id);
-      for (const handler of mirrors?.values() ?? []) handler.onDead(reason);
+      this.#handlers.lose(id, reason);
       for (const listener of this.#goneListeners) listener(id, reason);
     }
   }
@@ -195,40 +181,20 @@ export class Router {
 
   /** Registers a handler under a new handle of this context. */
   addHandler(handler: Handler): number {
-    while (this.#handlers.has(this.#nextHandle)) this.#advance();
-    const handle = this.#nextHandle;
-    this.#advance();
-    this.#handlers.set(handle, handler);
-    return handle;
-  }
-
-  #advance(): void {
-    this.#nextHandle = this.#nextHandle + 1 < MIRROR ? this.#nextHandle + 1 : FIRST_DYNAMIC_HANDLE;
+    return this.#handlers.add(handler);
   }
 
   removeHandler(handle: number): void {
-    this.#handlers.delete(handle);
+    this.#handlers.remove(handle);
   }
 
   /** Registers a handler under `handle`, which `src` allocated for both ends. Throws `limit` or `protocol`. */
   addMirror(src: number, handle: number, handler: Handler): void {
-    if (!Number.isInteger(handle) || handle < FIRST_DYNAMIC_HANDLE || handle >= MIRROR) {
-      throw new HoldfastError("protocol", `Cannot open handle ${handle}: it is none of a peer`);
-    }
-    let mirrors = this.#mirrors.get(src);
-    if (!mirrors) this.#mirrors.set(src, mirrors = new Map());
-    if (mirrors.size >= LIMITS.openPerPeer) {
-      throw new HoldfastError("limit", `Cannot open handle: ${mirrors.size} are open`);
-    }
-    if (mirrors.has(handle)) {
-      throw new HoldfastError("protocol", `Cannot open handle ${handle}: it is open`);
-    }
-    mirrors.set(handle, handler);
+    this.#handlers.addMirror(src, handle, handler);
   }
 
   removeMirror(src: number, handle: number): void {
-    const mirrors = this.#mirrors.get(src);
-    if (mirrors?.delete(handle) && mirrors.size === 0) this.#mirrors.delete(src);
+    this.#handlers.removeMirror(src, handle);
   }
 
   /** Registers the handler of a standard handle, which is given the link that the frame came over. */
@@ -346,10 +312,8 @@ export class Router {
   }
 
   #dispatch(frame: Frame, from: Link | null): void {
-    const handler = frame.handle >= MIRROR
-      ? this.#mirrors.get(frame.src)?.get(frame.handle - MIRROR)
-      : this.#handlers.get(frame.handle);
-    if (!handler || (handler.from !== null && handler.from !== frame.src)) {
+    const handler = this.#handlers.find(frame);
+    if (!handler) {
       if (frame.replyTo !== IS_DEAD) {
         this.#undeliverable(frame, "no_route", `there is no handle ${frame.handle}`);
       }
@@ -359,8 +323,7 @@ export class Router {
     try {
       if (frame.replyTo !== IS_DEAD) return handler.onFrame(frame);
       if (frame.handle < FIRST_DYNAMIC_HANDLE) return;
-      if (frame.handle >= MIRROR) this.removeMirror(frame.src, frame.handle - MIRROR);
-      else this.removeHandler(frame.handle);
+      this.#handlers.end(frame);
       handler.onDead(deadReason(frame.payload));
     } catch (error) {
       this.#drop(from, (error as Error).message);

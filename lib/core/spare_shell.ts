@@ -4,8 +4,14 @@
  */
 import type { Child, Host, SpawnOptions } from "./host.ts";
 
-/** Reads one line and runs it as the shell's own `-c` would have. */
-const WAIT = 'IFS= read -r HF||exit;eval "unset HF; $HF"';
+/**
+ * Reads one line and runs it as the shell's own `-c` would have. Of a line that begins with `+` the command takes
+ * the shell's place, unless it is a function or an alias (from the environment or .bashrc), or nothing: then the
+ * shell has its own words to say.
+ */
+const WAIT = "IFS= read -r HF||exit;case $HF in +*)HF=${HF#+};" +
+  '{ declare -F "${HF%% *}"||alias "${HF%% *}"||! command -v "${HF%% *}";}>/dev/null 2>&1||' +
+  'HF="exec $HF";esac;eval "unset HF; $HF"';
 /** One command of plain words: a shell's `-c` does not stay behind it, but becomes it. */
 const SIMPLE = /^[\w.\/][\w.\/-]*( [^;&|(){}`\n]*)?$/;
 /** First words that no program may take the place of: what the shells themselves know. */
@@ -42,7 +48,7 @@ export class SpareShell {
     this.#spare = null;
     if (!child) return null;
     const become = SIMPLE.test(command) && !BUILTIN.test(command.split(" ")[0]);
-    const line = `${become ? "exec " : ""}${command}\n`;
+    const line = `${become ? "+" : " "}${command}\n`;
     try {
       await child.stdin.write(new TextEncoder().encode(line));
       return child;
@@ -55,8 +61,7 @@ export class SpareShell {
   async close(): Promise<void> {
     this.#closed = true;
     const child = this.#spare;
-    await child?.stdin.close();
-    await child?.exit.catch(() => {});
+    if (child) await end(child);
   }
 
   /** Starts the next one, once the shells are in use and nothing more urgent is to be done. */
@@ -65,11 +70,20 @@ export class SpareShell {
     this.#used = false;
     const child = await this.#host.spawn({ command: WAIT }).catch(() => null);
     if (!child) return;
-    if (this.#closed) return await child.stdin.close();
+    if (this.#closed) return await end(child);
     this.#spare = child;
     const forget = () => {
       if (this.#spare === child) this.#spare = null;
     };
     child.exit.then(forget, forget);
   }
+}
+
+/** A shell that waits has nothing to lose; one with a noisy .bashrc may be stuck in writing what nobody reads. */
+async function end(child: Child): Promise<void> {
+  child.stdout.cancel();
+  child.stderr.cancel();
+  child.kill("SIGKILL");
+  await child.stdin.close();
+  await child.exit.catch(() => {});
 }

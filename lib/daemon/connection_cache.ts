@@ -1,7 +1,7 @@
 /** The connections that are held, by what decides where they lead and who one is there. */
 import { HoldfastError } from "../core/errors.ts";
 import type { Ask } from "../master/ask.ts";
-import type { StackFiles } from "../master/stack_files.ts";
+import type { StackFiles } from "../stacks/stack_files.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import type { AskpassDesk } from "./askpass_desk.ts";
 import type { Connection, ConnectionStatus } from "./connection.ts";

@@ -13,7 +13,7 @@ import { Link } from "../core/link.ts";
 import type { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
 import type { Ask } from "../master/ask.ts";
-import { StackFiles } from "../master/stack_files.ts";
+import { StackFiles } from "../stacks/stack_files.ts";
 import { socketTransport } from "../rendezvous/socket_transport.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import type { RuntimeDir } from "../rendezvous/runtime_dir.ts";

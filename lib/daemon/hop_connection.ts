@@ -21,6 +21,8 @@ export interface HopConnectionOptions extends ConnectionOptions {
   above: Connection;
   method: string;
   argument?: string;
+  /** Whom to be in a container. */
+  user?: string;
   /** A password that need not be asked for; used once. */
   password?: string;
   ask: Ask;
@@ -50,7 +52,7 @@ export class HopConnection extends Connection {
 
   protected async reach(): Promise<void> {
     const { tree, target, log } = this;
-    const { above, method, argument } = this.#options;
+    const { above, method, argument, user } = this.#options;
     const { router, ids } = tree;
     const parent = await above.open("hop");
     await tree.require(parent, "hops");
@@ -66,6 +68,7 @@ export class HopConnection extends Connection {
         id,
         method,
         argument,
+        user,
         name: target,
         ask: asked,
         deadline: DEADLINE,

@@ -7,8 +7,8 @@ import { opensshReason } from "../master/openssh_reason.ts";
 import type { SshOptions, SshSettings } from "../master/ssh_config.ts";
 import { sshEndpoint } from "../master/ssh_endpoint.ts";
 import { SshResolver } from "../master/ssh_resolver.ts";
-import type { StackFiles } from "../master/stack_files.ts";
-import { type ResolvedHop, resolveStack } from "../master/stack_resolver.ts";
+import type { StackFiles } from "../stacks/stack_files.ts";
+import { type ResolvedHop, resolveStack } from "../stacks/stack_resolver.ts";
 import { localEndpoint } from "../parent/local.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
 import { parseTarget, type SshHop } from "../rendezvous/target.ts";
@@ -23,9 +23,9 @@ export interface OpenRequest {
   target: string;
   ssh?: SshOptions;
   purpose?: Purpose;
-  /** Logs in to the hosts. */
+  /** Logs in to the stack's last SSH host. */
   password?: string;
-  /** For sudo, su and doas. */
+  /** For its last sudo, su or doas. */
   becomePassword?: string;
   /** The client's environment, as far as it decides how a host is reached. */
   env: Record<string, string>;
@@ -38,6 +38,8 @@ interface StepContext {
   /** The key of the step before; empty for the first. */
   above: string;
   request: OpenRequest;
+  /** Known beforehand. */
+  password?: string;
 }
 
 type Reach = (
@@ -53,7 +55,7 @@ export type Step =
       kind: "host";
       reach: Reach;
     }
-    | { kind: "hop"; method: string; argument?: string; password?: string }
+    | { kind: "hop"; method: string; argument?: string; user?: string; password?: string }
   );
 
 /** A stack as connections: each step goes through the one before. */
@@ -62,6 +64,9 @@ export interface Plan {
   target: string;
   steps: Step[];
 }
+
+/** Methods whose password is `becomePassword`. */
+const BECOME: ReadonlySet<string> = new Set(["sudo", "su", "doas"]);
 
 const HERE: ResolvedHop = { hop: { method: "local" }, name: "local", options: {}, source: "" };
 
@@ -91,10 +96,19 @@ export class Planner {
     // A place on this machine is behind this machine.
     if (!["ssh", "local"].includes(resolved[0].hop.method)) resolved.unshift(HERE);
     const names = resolved.map(({ name }) => name);
+    // A password that the user gives is for where he is going, not for the hops on the way.
+    const lastSsh = resolved.findLastIndex(isSsh);
+    const lastBecome = resolved.findLastIndex(({ hop }) => BECOME.has(hop.method));
     const steps: Step[] = [];
     for (const [index, hop] of resolved.entries()) {
       const target = names.slice(0, index + 1).join(",");
-      const context = { target, above: steps.at(-1)?.key ?? "", request };
+      const given = index === lastSsh
+        ? request.password
+        : index === lastBecome
+        ? request.becomePassword
+        : undefined;
+      const password = given ?? hop.password?.reveal();
+      const context = { target, above: steps.at(-1)?.key ?? "", request, password };
       steps.push(
         isSsh(hop)
           ? await this.#sshStep(hop, { ...context, signal })
@@ -116,11 +130,10 @@ export class Planner {
   }
 
   async #sshStep(
-    { hop, options: given, password: known }: ResolvedHop & { hop: SshHop },
-    { target, above, request, signal }: StepContext & { signal: AbortSignal },
+    { hop, options: given }: ResolvedHop & { hop: SshHop },
+    { target, above, request, password, signal }: StepContext & { signal: AbortSignal },
   ): Promise<Step> {
     const { env, cwd } = request;
-    const password = known?.reveal() ?? request.password;
     const options = { ...given };
     // Its way is the hop before it, whatever ssh_config says.
     if (above !== "") options.jump = "none";
@@ -181,14 +194,13 @@ export class Planner {
   }
 
   async #hopStep(
-    { hop, password: known }: ResolvedHop,
-    { target, above, request }: StepContext,
+    { hop, options: { user } }: ResolvedHop,
+    { target, above, password }: StepContext,
   ): Promise<Step> {
     const { method } = hop;
     const argument = "argument" in hop ? hop.argument : undefined;
-    const password = known?.reveal() ?? request.becomePassword;
-    const key = await this.#digest(above + JSON.stringify([method, argument, password]));
-    return { kind: "hop", target, key, method, argument, password };
+    const key = await this.#digest(above + JSON.stringify([method, argument, user, password]));
+    return { kind: "hop", target, key, method, argument, user, password };
   }
 
   async #digest(text: string): Promise<string> {

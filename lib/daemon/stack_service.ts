@@ -1,7 +1,7 @@
 /** `stack.resolve`: what a TARGET stands for, told to a client. For `daemon.ts`; passwords stay here. */
 import type { Json, JsonObject } from "../core/json.ts";
-import type { StackFiles } from "../master/stack_files.ts";
-import { type ResolvedHop, resolveStack } from "../master/stack_resolver.ts";
+import type { StackFiles } from "../stacks/stack_files.ts";
+import { type ResolvedHop, resolveStack } from "../stacks/stack_resolver.ts";
 import { formatTarget, parseTarget } from "../rendezvous/target.ts";
 import type { OpenRequest } from "./planner.ts";
 

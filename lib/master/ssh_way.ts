@@ -4,6 +4,7 @@
 
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
+import { untilAborted } from "../core/until_aborted.ts";
 import type { PhaseClock } from "./phase_clock.ts";
 import { checkHostName, checkUserName, startProxyCommand } from "./proxy_command.ts";
 import type { SshSettings } from "./ssh_settings.ts";
@@ -97,16 +98,6 @@ async function throughJump(
       await jump.closed;
     },
   };
-}
-
-/** Rejects with the signal's reason as soon as it is aborted; `work` then ends unheard. */
-export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) return abort();
-    signal.addEventListener("abort", abort);
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }
 
 /** The jump host next to the target, and those before it, as ssh nests them. Fails with kind `resolve`. */

@@ -4,18 +4,14 @@
  */
 import type { Host } from "../core/host.ts";
 
-/**
- * How a tool fails, by what it says, in English. The first that matches counts.
- * - `absent`: there is no such user, container, directory ...
- * - `stopped`: there is one, and it is not running
- * - `noShell`: it has no `sh`
- * - `refused`: the password was wrong
- * - `denied`: the caller may not, whatever the password
- * - `unreachable`: the tool has nobody to ask
- */
-export type Failures = Partial<
-  Record<"absent" | "stopped" | "noShell" | "refused" | "denied" | "unreachable", RegExp>
->;
+/** What the words are made of. */
+export interface HopWords {
+  argument?: string;
+  /** Only for a method that `takesUser`. */
+  user?: string;
+  host: Host;
+  terminal: boolean;
+}
 
 export interface ConnectionMethod {
   /**
@@ -23,9 +19,11 @@ export interface ConnectionMethod {
    * in `/` on `host`, with a controlling terminal or, in the first attempt, without. Throws `usage` when `argument`
    * makes no sense; one that begins with "-" has been refused before.
    */
-  words(script: string, hop: { argument?: string; host: Host; terminal: boolean }): string[];
+  words(script: string, hop: HopWords): string[];
   /** The tool makes HOME, USER, LOGNAME and SHELL the new user's; otherwise the script inside does it. */
   setsLogin?: true;
+  /** It can be entered as a certain user, who is not its argument. */
+  takesUser?: true;
   /** Nothing can go between us and the shell: neither questions nor a change of user. */
   plain?: true;
   /** The tool may ask for a password: on stderr or its terminal, with a line that is left unfinished. */
@@ -37,5 +35,8 @@ export interface ConnectionMethod {
   terminal?: { wanted: RegExp; reads: "stdin" | "terminal" | "both" };
   /** What `argument` names: "user". */
   noun: string;
-  failures: Failures;
+  /** What it says, in English, when there is no such thing. */
+  absent?: RegExp;
+  /** What it says when the caller may not, whatever the password. What it says else is handed on as it is. */
+  denied?: RegExp;
 }

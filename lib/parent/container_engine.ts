@@ -3,14 +3,14 @@ import type { ConnectionMethod } from "./connection_method.ts";
 
 export function containerEngine(tool: string): ConnectionMethod {
   return {
-    words: (script, { argument }) => [tool, "exec", "-i", "--", argument!, "sh", "-c", script],
+    words: (script, { argument, user }) => [
+      ...[tool, "exec", "-i"],
+      ...user === undefined ? [] : ["-u", user],
+      ...["--", argument!, "sh", "-c", script],
+    ],
+    takesUser: true,
     noun: "container",
-    failures: {
-      absent: /[Nn]o such container/,
-      stopped: /not running|running containers/,
-      noShell: /executable file|no such file/,
-      denied: /ermission denied/,
-      unreachable: /annot connect/,
-    },
+    absent: /[Nn]o such container/,
+    denied: /ermission denied/,
   };
 }

@@ -17,6 +17,8 @@ export interface OpenHopArguments {
   id: number;
   method: string;
   argument?: string;
+  /** Whom to be there, for methods whose argument is no user. */
+  user?: string;
   /** The stack that the hop ends, in the user's words: `web1,sudo`. */
   name: string;
   /** A handle of the caller that answers questions; see {@linkcode HopQuestion}. */
@@ -54,13 +56,13 @@ class HopService {
   }
 
   async open(args: JsonObject, call: Call): Promise<Json> {
-    const { id, method, argument, name, ask, deadline } = args as unknown as OpenHopArguments;
+    const { id, method, argument, user, name, ask, deadline } = args as unknown as OpenHopArguments;
     const { router, host, owner, core } = this.#context;
     const line = firstStage(core!.compressed.length, {
       title: contextTitle({ name, owner }),
       alsoTry: host.runtimePath,
     });
-    const child = await openHop(host, { method, argument, label: name }, {
+    const child = await openHop(host, { method, argument, user, label: name }, {
       line,
       deadline,
       signal: call.signal,

@@ -5,12 +5,7 @@ export function instanceManager(tool: string): ConnectionMethod {
   return {
     words: (script, { argument }) => [tool, "exec", "-T", argument!, "--", "sh", "-c", script],
     noun: "instance",
-    failures: {
-      noShell: /ommand not found|executable file/,
-      absent: /not found/,
-      stopped: /not running/,
-      denied: /permission denied|not authorized|orbidden/,
-      unreachable: /connection refused|no such file|dial unix/,
-    },
+    absent: /(nstance|ontainer) not found/,
+    denied: /ermission denied|not authorized|orbidden/,
   };
 }

@@ -2,6 +2,7 @@
  * Terminals for processes of a context, which no runtime can make by itself: util-linux's `script` does. Used for this
  * machine's own host, and shipped to contexts behind hops.
  */
+import { quoteWord } from "../core/quote.ts";
 import type { StartServices } from "../core/context.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { ByteSource, Child, Host, SpawnOptions } from "../core/host.ts";
@@ -36,7 +37,7 @@ async function spawnOnTerminal(host: Host, options: SpawnOptions): Promise<Child
   // Its terminal and process group come over the pipe that is stderr here: inside, that is the terminal.
   const line = `echo "$(tty) $$" >&3; exec 3>&-; stty sane rows ${Number(rows)} cols ${
     Number(columns)
-  }; export SHELL; SHELL=${quote(shell)}; exec ${words.map(quote).join(" ")}`;
+  }; export SHELL; SHELL=${quoteWord(shell)}; exec ${words.map(quoteWord).join(" ")}`;
   const child = await host.spawn({
     command: ["/bin/sh", "-c", 'exec 3>&2; exec script -qefc "$0" /dev/null', line],
     cwd: options.cwd,
@@ -88,8 +89,4 @@ async function firstLine(source: ByteSource): Promise<string> {
     text += decoder.decode(bytes, { stream: true });
   }
   return text.split("\n", 1)[0];
-}
-
-function quote(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`;
 }

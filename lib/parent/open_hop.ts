@@ -18,6 +18,8 @@ const GRACE = 2000;
 export interface HopToOpen {
   method: string;
   argument?: string;
+  /** Whom to be there, where the method `takesUser`. */
+  user?: string;
   /** Begins every message: the stack up to and including this hop, `web1,sudo=postgres`. */
   label: string;
 }
@@ -48,6 +50,9 @@ export async function openHop(
       throw new HoldfastError("usage", "there is no such connection method");
     }
     const method = CONNECTION_METHODS[hop.method];
+    if (hop.user !== undefined && !method.takesUser) {
+      throw new HoldfastError("usage", `${hop.method} cannot become user "${hop.user}"`);
+    }
     if (method.plain) {
       return await host.spawn({ command: method.words(options.line, { host, terminal: false }) });
     }
@@ -73,7 +78,7 @@ async function open(opening: Opening, terminal: boolean): Promise<Child | null> 
   const reads = method.terminal?.reads ?? "stdin";
   const relayed = terminal && reads !== "stdin";
   const script = hopScript(options.line, { mark, setsLogin: !!method.setsLogin, relayed });
-  const words = method.words(script, { argument: hop.argument, host, terminal });
+  const words = method.words(script, { argument: hop.argument, user: hop.user, host, terminal });
   const child = await host.spawn({
     command: terminal ? toolTerminal(words, { reads, last: mark }) : words,
     cwd: "/",

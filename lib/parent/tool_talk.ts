@@ -90,7 +90,8 @@ export class ToolTalk {
     const wanted = `${this.#options.mark}-open\n`;
     let seen: Uint8Array = new Uint8Array(0);
     let noise = 0;
-    const open = new Set([this.stderr, this.stdout]);
+    // Whatever is said behind the announcement is not the tool's: stdout goes first.
+    const open = new Set([this.stdout, this.stderr]);
     for (;;) {
       const source = await this.#first(open);
       const bytes = await source.read();
@@ -132,26 +133,19 @@ export class ToolTalk {
   failure(status: ExitStatus | null): HoldfastError {
     const { method, tool, script } = this.#options;
     const said = this.#said.replaceAll(script, "…").trim();
-    const words = printable(said.replace(/\s*\n\s*/g, "; ").slice(-300));
-    const found = Object.entries(method.failures).find(([, says]) => says.test(said));
-    const failure = found?.[0] ?? (this.#questions ? "refused" : "unknown");
-    const quote = words && ` (${words})`;
-    switch (failure) {
-      case "absent":
-        return new HoldfastError("not_found", `there is no such ${method.noun}`);
-      case "stopped":
-        return new HoldfastError("bootstrap", `the ${method.noun} is not running`);
-      case "noShell":
-        return new HoldfastError("bootstrap", `the ${method.noun} has no shell`);
-      case "refused":
-        return new HoldfastError("auth", REFUSED);
-      case "denied":
-        return new HoldfastError("permission", `${tool} may not do this${quote}`);
-      case "unreachable":
-        return new HoldfastError("connect", `${tool} reaches nobody${quote}`);
+    if (method.absent?.test(said)) {
+      return new HoldfastError("not_found", `there is no such ${method.noun}`);
     }
-    const how = status?.signal ?? `status ${status?.code}`;
-    return new HoldfastError("bootstrap", `${tool} ended with ${how} and no shell${quote}`);
+    const words = printable(said.replace(/\s*\n\s*/g, "; ").slice(-300));
+    const quote = words && ` (${words})`;
+    if (method.denied?.test(said)) {
+      return new HoldfastError("permission", `${tool} may not do this${quote}`);
+    }
+    if (this.#questions) return new HoldfastError("auth", REFUSED);
+    const how = status
+      ? `ended with ${status.signal ?? `status ${status.code}`}`
+      : "closed its output";
+    return new HoldfastError("bootstrap", `${tool} ${how} before any shell${quote}`);
   }
 
   /** Ends the conversation; idempotent. */

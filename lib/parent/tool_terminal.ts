@@ -1,4 +1,5 @@
 /** A controlling terminal for a connection method's tool, from `script` (util-linux's or busybox's). */
+import { quoteWord } from "../core/quote.ts";
 
 /** Its exit status when there is no `script`. */
 export const NO_SCRIPT = 119;
@@ -14,7 +15,7 @@ export function toolTerminal(
 ): string[] {
   const pipes = reads === "both" ? "" : " <&3 >&4 3<&- 4>&-";
   // Nothing that is typed may be shown, whenever the tool comes to turn that off itself.
-  const command = `stty -echo;exec ${words.map(quote).join(" ")}${pipes}`;
+  const command = `stty -echo;exec ${words.map(quoteWord).join(" ")}${pipes}`;
   const run = `script -qfc "$0" /dev/null`;
   return [
     "sh",
@@ -26,8 +27,4 @@ export function toolTerminal(
       : `while IFS= read -r l;do printf "%s\\n" "$l";[ "$l" != ${last} ]||break;done|{ ${run} >&2;kill 0;}`),
     command,
   ];
-}
-
-function quote(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,6 +1,6 @@
 /**
  * What a client hands to the daemon of ssh's own command line; `master/ssh_config.ts` resolves it, and
- * `master/stack_resolver.ts` adds what a name stands for.
+ * `stacks/stack_resolver.ts` adds what a name stands for.
  */
 
 /** ssh's own options, as the user gave them. */

@@ -51,6 +51,7 @@ export function hostWith(directory: string, { only = false } = {}): Host {
 export interface TestHopOptions extends Partial<Omit<OpenHopOptions, "ask">> {
   method: string;
   argument?: string;
+  user?: string;
   /** One for each question, the last again and again. Default: nobody can be asked. */
   passwords?: string[];
   /** What was asked. */
@@ -58,10 +59,13 @@ export interface TestHopOptions extends Partial<Omit<OpenHopOptions, "ask">> {
 }
 
 /** `web1,sudo=bob` for `sudo=bob`: as if it were the second hop. */
-export function open(host: Host, { method, argument, ...options }: TestHopOptions): Promise<Child> {
+export function open(
+  host: Host,
+  { method, argument, user, ...options }: TestHopOptions,
+): Promise<Child> {
   const label = `web1,${method}${argument === undefined ? "" : `=${argument}`}`;
   const { passwords = [], asked = [], ...rest } = options;
-  return openHop(host, { method, argument, label }, {
+  return openHop(host, { method, argument, user, label }, {
     line: "exec cat",
     deadline: 20_000,
     ...rest,

@@ -46,7 +46,7 @@ test.needs("linux")("openHop: a tool that ends at once, with its words made safe
   const error = await failing("printf 'it is \\033[31mbroken\\nindeed\\n' >&2;exit 7");
   assertEquals([error.kind, error.message], [
     "bootstrap",
-    "web1,podman=box: podman ended with status 7 and no shell (it is \\x1b[31mbroken; indeed)",
+    "web1,podman=box: podman ended with status 7 before any shell (it is \\x1b[31mbroken; indeed)",
   ]);
 });
 
@@ -111,6 +111,36 @@ test.needs("linux")(
     assertEquals(asked.map(({ prompt }) => prompt), ["Verification \\x1b[1mcode:"]);
   },
 );
+
+test.needs("linux")("openHop: a tool that cannot be made to speak English", async () => {
+  const asked: PasswordQuestion[] = [];
+  const error = await failing(
+    `for i in 1 2 3;do printf '[sudo] Passwort für ann: ' >&2;read p
+      echo 'Das hat nicht funktioniert, bitte nochmal probieren.' >&2;done
+      echo 'sudo: 3 Fehlversuche bei der Passworteingabe' >&2;exit 1`,
+    { method: "sudo", argument: "bob", passwords: ["s3cret"], asked },
+  );
+  assertEquals([error.kind, error.message], [
+    "auth",
+    "web1,sudo=bob: the password was refused",
+  ]);
+  assertEquals(asked.map(({ attempt }) => attempt), [1, 2, 3]);
+});
+
+test.needs("linux")("openHop: a terminal is wanted, and script is not there", async () => {
+  await using bin = await tempDir();
+  await Deno.symlink("/bin/sh", bin.join("sh"));
+  const host = await stub(bin, "doas", {
+    words: [],
+    then: "echo 'doas: Authentication required' >&2;exit 1",
+  });
+  const only = { ...host, spawn: hostWith(bin.path, { only: true }).spawn };
+  const error = await assertRejects(() => open(only, { method: "doas" }), HoldfastError);
+  assertEquals([error.kind, error.message], [
+    "bootstrap",
+    "web1,doas: doas wants a terminal, and the program script (util-linux) is missing",
+  ]);
+});
 
 test.needs("linux")("openHop: the time that a person takes does not count", async () => {
   await using bin = await tempDir();

@@ -57,6 +57,19 @@ sudoTest("sudo: asks for a password by name and sends it nowhere else", async ()
   }]);
 });
 
+sudoTest("sudo: does not ask while sudo remembers", async () => {
+  await using ann = await createAccount({ sudo: "password", password: "correct horse" });
+  // Its default remembers for one session only, and each hop has its own.
+  await using _ = await sudoers(ann, `Defaults:${ann.name} timestamp_type=global`);
+  const asked: PasswordQuestion[] = [];
+  for (const hello of ["one\n", "two\n"]) {
+    const options = { method: "sudo", passwords: ["correct horse"], asked };
+    const child = await open(hostOf(ann), options);
+    assertEquals((await converse(child, new TextEncoder().encode(hello))).text, hello);
+  }
+  assertEquals(asked.length, 1);
+});
+
 sudoTest("sudo: asks again after a wrong password", async () => {
   await using ann = await createAccount({ sudo: "password", password: "correct horse" });
   const asked: PasswordQuestion[] = [];

@@ -10,9 +10,6 @@ export const bwrap: ConnectionMethod = {
     ...["--", "sh", "-c", script],
   ],
   noun: "directory",
-  failures: {
-    noShell: /execvp/,
-    absent: /find source path|Not a directory/,
-    denied: /ermission|not permitted/,
-  },
+  absent: /source path|Not a directory/,
+  denied: /ermission|not permitted/,
 };

@@ -6,9 +6,6 @@ export const chroot: ConnectionMethod = {
   // No `--`: busybox's would take it for the directory, and an absolute path needs none.
   words: (script, { argument, host }) => ["chroot", absolute(host, argument!), "sh", "-c", script],
   noun: "directory",
-  failures: {
-    noShell: /failed to run|can't execute/,
-    absent: /No such file|Not a directory/,
-    denied: /ermission denied|not permitted/,
-  },
+  absent: /root directory.*(No such|Not a)/,
+  denied: /ermission denied|not permitted/,
 };

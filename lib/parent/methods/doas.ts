@@ -11,9 +11,6 @@ export const doas: ConnectionMethod = {
   asks: true,
   terminal: { wanted: /Auth\w+ required/, reads: "terminal" },
   noun: "user",
-  failures: {
-    absent: /unknown user/,
-    refused: /Auth\w+ failed/,
-    denied: /not permitted|not enabled|setuid/,
-  },
+  absent: /unknown user/,
+  denied: /not permitted|not enabled|setuid/,
 };

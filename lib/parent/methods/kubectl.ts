@@ -8,7 +8,7 @@ export const kubectl: ConnectionMethod = {
     if (parts.length > 3 || parts.includes("")) {
       throw new HoldfastError(
         "usage",
-        "write kubectl=NAMESPACE/POD or kubectl=NAMESPACE/POD/CONTAINER",
+        "write kubectl=NAMESPACE/POD[/CONTAINER]",
       );
     }
     const [namespace, pod, container] = parts.length > 1 ? parts : ["", parts[0]];
@@ -20,11 +20,6 @@ export const kubectl: ConnectionMethod = {
     ];
   },
   noun: "pod or container",
-  failures: {
-    absent: /NotFound|is not valid for pod|[Nn]o such container/,
-    stopped: /not running|container not found|completed pod|not ready/,
-    noShell: /executable file|no such file/,
-    denied: /Forbidden|Unauthorized|must be logged in/,
-    unreachable: /connection to the server|nable to connect|dial tcp/,
-  },
+  absent: /NotFound|is not valid for pod/,
+  denied: /Forbidden|Unauthorized|must be logged in/,
 };

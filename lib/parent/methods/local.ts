@@ -5,5 +5,4 @@ export const local: ConnectionMethod = {
   words: (script) => ["sh", "-c", script],
   plain: true,
   noun: "",
-  failures: {},
 };

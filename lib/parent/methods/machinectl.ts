@@ -17,9 +17,6 @@ export const machinectl: ConnectionMethod = {
     ];
   },
   noun: "machine or user",
-  failures: {
-    absent: /[Nn]o machine|not known|unknown user|Host is down/,
-    denied: /ccess denied|authentication required|ermission/,
-    unreachable: /not been booted|connect to bus|bus connection/,
-  },
+  absent: /[Nn]o machine|not known|unknown user|Host is down/,
+  denied: /ccess denied|authentication required|ermission/,
 };

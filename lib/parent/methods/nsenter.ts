@@ -10,9 +10,6 @@ export const nsenter: ConnectionMethod = {
     return ["nsenter", "-t", argument!, "-a", "--", "sh", "-c", script];
   },
   noun: "process",
-  failures: {
-    noShell: /failed to execute/,
-    absent: /No such (file|process)/,
-    denied: /ermission denied|not permitted/,
-  },
+  absent: /\/proc.*No such|No such process/,
+  denied: /ermission denied|not permitted/,
 };

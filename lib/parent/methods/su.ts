@@ -10,9 +10,6 @@ export const su: ConnectionMethod = {
   asks: true,
   terminal: { wanted: /must be (run from )?a (terminal|tty)/, reads: "both" },
   noun: "user",
-  failures: {
-    absent: /does not exist|unknown user|[Nn]o passwd entry/,
-    refused: /Authentication (token|failure)|incorrect password/,
-    denied: /not available|ermission|not permitted|suid|restricted|expired/,
-  },
+  absent: /does not exist|unknown user|[Nn]o passwd entry/,
+  denied: /not available|ermission|not permitted|suid|restricted|expired/,
 };

@@ -15,9 +15,6 @@ export const sudo: ConnectionMethod = {
   asks: true,
   terminal: { wanted: /must have a tty|no tty present|terminal is required/, reads: "stdin" },
   noun: "user",
-  failures: {
-    absent: /unknown user/,
-    denied: /not in the sudoers|not allowed to|may not run|no new priv|setuid|effective uid/,
-    refused: /incorrect password|no password was|password is required/,
-  },
+  absent: /unknown user/,
+  denied: /not in the sudoers|not allowed|may not run|no new priv|setuid/,
 };

@@ -1,7 +1,7 @@
 /** Where names are looked up on a client's behalf, and what is remembered of it. */
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { InventoryFiles } from "../../lib/master/inventory_files.ts";
-import { StackFiles } from "../../lib/master/stack_files.ts";
+import { InventoryFiles } from "../../lib/stacks/inventory_files.ts";
+import { StackFiles } from "../../lib/stacks/stack_files.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";

@@ -1,8 +1,8 @@
 /** Names to stacks: what wins over what, chains, circles and limits. */
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { parseHostsFile } from "../../lib/master/hosts_file.ts";
-import { Inventory } from "../../lib/master/inventory.ts";
-import { type ResolvedHop, resolveStack } from "../../lib/master/stack_resolver.ts";
+import { parseHostsFile } from "../../lib/stacks/hosts_file.ts";
+import { Inventory } from "../../lib/stacks/inventory.ts";
+import { type ResolvedHop, resolveStack } from "../../lib/stacks/stack_resolver.ts";
 import type { SshOptions } from "../../lib/rendezvous/ssh_options.ts";
 import { formatTarget, MAX_HOPS, parseTarget } from "../../lib/rendezvous/target.ts";
 import { assertEquals, assertRejects } from "../support/assert.ts";

@@ -2,7 +2,7 @@
 
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
-import { quoteWords } from "./quote.ts";
+import { quoteWords } from "../core/quote.ts";
 
 /** Milliseconds: dynamic inventories ask clouds. */
 const DEADLINE = 60_000;

@@ -9,7 +9,7 @@ import { printable } from "../core/printable.ts";
 import { Inventory, isInventory } from "./inventory.ts";
 import { runAnsibleInventory } from "./inventory_command.ts";
 import { lookAtInventory, type Sight } from "./inventory_sight.ts";
-import { untilAborted } from "./ssh_way.ts";
+import { untilAborted } from "../core/until_aborted.ts";
 
 export interface InventoryFilesOptions {
   /** Milliseconds, only ever compared. Default `performance.now`. */
@@ -139,7 +139,8 @@ async function readOutput(path: string): Promise<string | null> {
     return isInventory(text) ? text : null;
   } catch (cause) {
     if (cause instanceof Deno.errors.IsADirectory) return null;
-    const text = `Cannot read inventory "${printable(path)}": ${(cause as Error).message}`;
+    const why = printable((cause as Error).message);
+    const text = `Cannot read inventory "${printable(path)}": ${why}`;
     throw new HoldfastError("resolve", text, { cause });
   }
 }

@@ -125,5 +125,7 @@ function checkFile(path: string, { isFile, size, mode, uid }: Deno.FileInfo): vo
 }
 
 function unreadable(path: string, why: string, cause?: unknown): HoldfastError {
-  return new HoldfastError("resolve", `Cannot read "${printable(path)}": ${why}`, { cause });
+  return new HoldfastError("resolve", `Cannot read "${printable(path)}": ${printable(why)}`, {
+    cause,
+  });
 }

@@ -29,7 +29,9 @@ export async function lookAtInventory(paths: string[]): Promise<Sight> {
   const found: Found[] = [];
   for (const path of paths) {
     const info = await Deno.stat(path).catch((cause) => {
-      const why = cause instanceof Deno.errors.NotFound ? "it does not exist" : cause.message;
+      const why = cause instanceof Deno.errors.NotFound
+        ? "it does not exist"
+        : printable(cause.message);
       const text = `Cannot read inventory "${printable(path)}": ${why}`;
       throw new HoldfastError("resolve", text, { cause });
     });

@@ -1,6 +1,6 @@
 /** Every way a hosts file can be wrong, and the error that says where. What it means: `stack_resolver_test.ts`. */
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { parseHostsFile } from "../../lib/master/hosts_file.ts";
+import { parseHostsFile } from "../../lib/stacks/hosts_file.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
 
 const PATH = "/etc/holdfast/hosts.toml";

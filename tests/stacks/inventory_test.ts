@@ -1,9 +1,9 @@
 /** Ansible's inventories: what a host's variables mean here, and the real `ansible-inventory`. */
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { Inventory } from "../../lib/master/inventory.ts";
-import { runAnsibleInventory } from "../../lib/master/inventory_command.ts";
-import { InventoryFiles } from "../../lib/master/inventory_files.ts";
-import { type ResolvedHop, resolveStack } from "../../lib/master/stack_resolver.ts";
+import { Inventory } from "../../lib/stacks/inventory.ts";
+import { runAnsibleInventory } from "../../lib/stacks/inventory_command.ts";
+import { InventoryFiles } from "../../lib/stacks/inventory_files.ts";
+import { type ResolvedHop, resolveStack } from "../../lib/stacks/stack_resolver.ts";
 import { formatTarget, parseTarget } from "../../lib/rendezvous/target.ts";
 import {
   assert,
