@@ -4,7 +4,7 @@
  */
 import type { JsonObject } from "../core/json.ts";
 import type { LendAskpass } from "../master/openssh_endpoint.ts";
-import { quoteWords } from "../master/quote.ts";
+import { quoteWords } from "../core/quote.ts";
 import type { RuntimeDir } from "../rendezvous/runtime_dir.ts";
 import { selfCommand } from "../rendezvous/self_command.ts";
 
@@ -37,6 +37,8 @@ export class AskpassDesk {
       HOLDFAST_DIR: this.#dir.path,
       HOLDFAST_ASKPASS: ticket,
     };
+    const cache = Deno.env.get("DENO_DIR");
+    if (cache !== undefined) env.DENO_DIR = cache;
     this.#answers.set(ticket, answer);
     return { env, close: () => void this.#answers.delete(ticket) };
   }

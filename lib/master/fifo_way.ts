@@ -6,7 +6,7 @@
 import { HoldfastError } from "../core/errors.ts";
 import type { Duplex } from "node:stream";
 import { StreamSink, StreamSource } from "./ssh_streams.ts";
-import { quoteWord } from "./quote.ts";
+import { quoteWord } from "../core/quote.ts";
 
 const READ_SIZE = 64 * 1024;
 

@@ -1,6 +1,6 @@
 /** The words after `ssh` with which `openssh_master.ts` starts OpenSSH's client. */
 
-import { quoteWord, quoteWords } from "./quote.ts";
+import { quoteWord, quoteWords } from "../core/quote.ts";
 import { sshArguments } from "./ssh_config.ts";
 import type { SshSettings } from "./ssh_settings.ts";
 import { splitJumps } from "./ssh_way.ts";
@@ -20,7 +20,6 @@ const OURS: readonly string[] = [
   "PermitLocalCommand=yes",
   `LocalCommand=echo ${READY}`,
   "RemoteCommand=none",
-  "ForkAfterAuthentication=no",
   // What forwards something by itself is for a login, not for a connection that many use.
   "ClearAllForwardings=yes",
   "ForwardX11=no",
@@ -47,6 +46,8 @@ export function opensshArguments(
   const { host, options } = settings.request;
   const way = proxyCommand ?? jumpCommand(settings);
   const ours = [`ControlPath=${tokenless(controlPath)}`, ...OURS];
+  // Before OpenSSH 8.7 there is no such option.
+  if (settings.raw.has("forkafterauthentication")) ours.push("ForkAfterAuthentication=no");
   if (way !== null) ours.push(`ProxyCommand=${way}`);
   else if (options.jump === "none") ours.push("ProxyJump=none");
   // "-G" is the first word of it.

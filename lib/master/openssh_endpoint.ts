@@ -7,6 +7,7 @@
 
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
+import { untilAborted } from "../core/until_aborted.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
 import type { Ask } from "./ask.ts";
 import { connectionEndpoint } from "./connection_endpoint.ts";
@@ -21,12 +22,15 @@ import { plainSsh2 } from "./plain_ssh2.ts";
 import { type Log, SshConnection } from "./ssh_connection.ts";
 import type { SshSettings } from "./ssh_settings.ts";
 import { describe, type SshSocket } from "./ssh_socket.ts";
-import { type Jump, splitJumps, untilAborted } from "./ssh_way.ts";
+import { type Jump, splitJumps } from "./ssh_way.ts";
 
 /** Bytes of a control socket's path: ssh makes it under a name that is 17 longer, and macOS takes 103. */
 const LONGEST_CONTROL_PATH = Deno.build.os === "linux" ? 90 : 86;
 /** Milliseconds that a jump host may take for all of its phases. */
 const JUMP_DEADLINE = Object.values(PHASE_DEADLINES).reduce((sum, each) => sum + each);
+
+/** Milliseconds for a signature: somebody may have to touch a key, or to allow an agent; sshd's own LoginGraceTime. */
+const SIGNING_DEADLINE = 120_000;
 
 /** Lends ssh a program that asks `answer`; see `daemon/askpass_desk.ts`. */
 export type LendAskpass = (
@@ -74,16 +78,17 @@ async function connectOpenssh(
     description,
     onPhase: (phase) =>
       clock.enter(phase, phase === "connect" ? connectDeadline(settings) : undefined),
+    onSigning: () => clock.enter("authenticate", SIGNING_DEADLINE),
     log: log && ((level, text) => log(level, `${description}: ${text}`)),
   });
   // What is made here is given up in the opposite order.
   await using made = new AsyncDisposableStack();
   try {
     signal.throwIfAborted();
+    clock.enter("connect", connectDeadline(settings));
     const fifo = via && made.use(await fifoThrough(via, settings, { controlPath, signal }));
     const questions = await options.askpass(answerer(settings, { options, clock, signal }));
     made.defer(() => questions.close());
-    clock.enter("connect", connectDeadline(settings));
     const words = opensshArguments(settings, { controlPath, proxyCommand: fifo?.command });
     const { env, cwd } = settings.request;
     const master = new OpensshMaster({
@@ -106,6 +111,9 @@ async function connectOpenssh(
       dispose: () => kept.disposeAsync(),
     };
     return new SshConnection(client, { way, description, settings });
+  } catch (error) {
+    attempt.abort(error); // withdraws what is still being asked
+    throw error;
   } finally {
     clock.stop();
     options.signal?.removeEventListener("abort", cancel);

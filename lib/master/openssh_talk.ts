@@ -65,6 +65,8 @@ export interface TalkOptions {
   /** `user@host:port`, for messages. */
   description: string;
   onPhase: (phase: Phase) => void;
+  /** A key was accepted and is about to sign, which may take a person. */
+  onSigning: () => void;
   log?: (level: "debug" | "info", text: string) => void;
 }
 
@@ -129,6 +131,7 @@ export class OpensshTalk {
       return;
     }
     this.software = /remote software version (\S+)/.exec(debug[1])?.[1] ?? this.software;
+    if (debug[1].startsWith("Server accepts key")) this.#options.onSigning();
     const phase = PROGRESS.find(([pattern]) => pattern.test(debug[1]))?.[1];
     if (phase === undefined || phase === this.#phase) return;
     this.#phase = phase;

@@ -98,7 +98,7 @@ const FAILURES: [what: string, said: string, kind: string, message: RegExp][] = 
 
 for (const [what, said, kind, message] of FAILURES) {
   test(`openssh talk: ${what}`, () => {
-    const talk = new OpensshTalk({ description: "ann@h:22", onPhase() {} });
+    const talk = new OpensshTalk({ description: "ann@h:22", onPhase() {}, onSigning() {} });
     for (const character of said) talk.hear(character);
     const error = talk.failure();
     assertEquals(error.kind, kind);
@@ -110,13 +110,18 @@ for (const [what, said, kind, message] of FAILURES) {
 test("openssh talk: the phases, each once, and the server's version", () => {
   const phases: Phase[] = [];
   const logged: string[] = [];
+  let signing = 0;
   const talk = new OpensshTalk({
     description: "ann@h:22",
     onPhase: (phase) => phases.push(phase),
+    onSigning: () => signing++,
     log: (_level, text) => logged.push(text),
   });
-  talk.hear(`${AUTHENTICATE}a banner\ndebug1: Entering interactive session.\n`);
+  talk.hear(
+    `${AUTHENTICATE}a banner\ndebug1: Server accepts key: /k\ndebug1: Entering interactive session.\n`,
+  );
   assertEquals(phases, ["connect", "kex", "authenticate"]);
+  assertEquals(signing, 1);
   assertEquals(talk.software, "OpenSSH_9.2p1");
   assertEquals(logged, ["ssh says: a banner"]);
 });
