@@ -23,7 +23,7 @@ async function connect(
   await Deno.mkdir(directory, { recursive: true, mode: 0o700 });
   const gone = async () => {
     assertEquals(await waitUntilGone(() => processesCarrying(directory)), []);
-    assertEquals([...Deno.readDirSync(directory)], []);
+    await untilEmpty(directory);
   };
   const endpoint = await opensshEndpoint(settings, {
     program: findExecutable("ssh")!,
@@ -43,6 +43,25 @@ async function connect(
       await gone();
     },
   };
+}
+
+/** A socket whose owner was killed goes a moment after it. */
+async function untilEmpty(directory: string): Promise<void> {
+  const watcher = Deno.watchFs(directory); // before the first look, so nothing is missed
+  let open = true;
+  const close = () => {
+    if (open) watcher.close();
+    open = false;
+  };
+  const timer = setTimeout(close, 5000);
+  try {
+    if ([...Deno.readDirSync(directory)].length === 0) return;
+    for await (const _ of watcher) if ([...Deno.readDirSync(directory)].length === 0) return;
+    assertEquals([...Deno.readDirSync(directory)].map(({ name }) => name), []);
+  } finally {
+    clearTimeout(timer);
+    close();
+  }
 }
 
 async function outcome(child: Child) {
