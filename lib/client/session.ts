@@ -18,8 +18,11 @@ export type { SshOptions };
 export interface OpenRequest {
   target: string;
   ssh?: SshOptions;
-  /** What the context is for: a first command need not wait for the core, a terminal needs an SSH channel. */
-  purpose?: "command" | "files" | "terminal";
+  /**
+   * What the context is for: a first command need not wait for the core, a terminal needs an SSH channel; `code` has
+   * the core wherever there can be one.
+   */
+  purpose?: "command" | "code" | "files" | "terminal";
   /** A password that need not be asked for (the relay's init block). */
   password?: string;
   /** The same for sudo, su and doas. */

@@ -1,6 +1,6 @@
 /** Runs processes for other contexts: their streams, their signals, and their end when the caller goes. */
 import { HoldfastError, toHoldfastError } from "./errors.ts";
-import type { ByteSource, Child, ExitStatus, Host, SpawnOptions } from "./host.ts";
+import type { ByteSource, Child, ExitStatus, ProcessHost, SpawnOptions } from "./host.ts";
 import type { StartServices } from "./context.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Call, Service } from "./service.ts";
@@ -9,6 +9,12 @@ import { pump, ReceiveStream, SendStream } from "./stream.ts";
 
 /** What a process group gets when nobody wants it any more, and milliseconds to end before what follows. */
 const ENDING = [["SIGHUP", 1000], ["SIGTERM", 2000], ["SIGKILL", 1000]] as const;
+
+/**
+ * Milliseconds that the end of an output waits for the exit status, which mostly comes with it: all that a command
+ * has to say at its end then travels in one batch.
+ */
+const END_GRACE = 5;
 
 /**
  * Arguments of `process.exec`. Streams are handles that the caller opened. The reply is an
@@ -37,13 +43,13 @@ export const start: StartServices = (context) => {
 };
 
 export class ProcessService {
-  readonly #at: { readonly host: Host };
+  readonly #at: { readonly host: ProcessHost };
   readonly #running: Map<string, Running> = new Map();
 
   readonly #spare: SpareShell;
 
   /** `at.host` is looked up anew for each process. */
-  constructor(at: { readonly host: Host }) {
+  constructor(at: { readonly host: ProcessHost }) {
     this.#at = at;
     this.#spare = new SpareShell(at.host);
   }
@@ -100,8 +106,21 @@ export class ProcessService {
       throw reason;
     }
     const key = `${call.src},${args.stdout}`;
-    const output = [deliver(child.stdout, stdout), deliver(child.stderr, stderr)];
-    const done = Promise.all([child.exit, ...output]);
+    const { exit } = child;
+    const ended: SendStream[] = [];
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const onEnd = (stream: SendStream) => {
+      ended.push(stream);
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        for (const one of ended.splice(0)) void one.close();
+      }, END_GRACE);
+    };
+    const output = [
+      deliver(child.stdout, stdout).then(onEnd.bind(null, stdout)),
+      deliver(child.stderr, stderr).then(onEnd.bind(null, stderr)),
+    ];
+    const done = Promise.all([exit, ...output]);
     const running: Running = { child, leave: args.leave ?? false, done };
     this.#running.set(key, running);
     const onAbort = () => void terminate(running);
@@ -109,8 +128,19 @@ export class ProcessService {
     if (call.signal.aborted) onAbort();
     void feed(stdin, child);
     try {
-      return (await done)[0];
+      const [status] = await done;
+      void stdout.close();
+      void stderr.close();
+      call.reply({ ...status });
+      await Promise.resolve(); // All this leaves before we tidy up.
+      return status;
+    } catch (error) {
+      const reason = toHoldfastError(error);
+      stdout.abort(reason);
+      stderr.abort(reason);
+      throw reason;
     } finally {
+      clearTimeout(timer);
       this.#running.delete(key);
       call.signal.removeEventListener("abort", onAbort);
       stdin?.cancel();
@@ -124,14 +154,23 @@ export class ProcessService {
     try {
       return await host.spawn(args);
     } catch (error) {
-      const homeless = await host.stat(args.cwd ?? "").then(() => false, (reason) => {
-        if (args.cwd) throw reason;
-        return true;
-      });
-      if (!homeless) throw error;
-      return await host.spawn({ ...args, cwd: "/" });
+      if (await isEnterable(host, args.cwd ?? host.home())) throw error;
+      if (args.cwd === undefined) return await host.spawn({ ...args, cwd: "/" });
+      const text = `Cannot run in ${JSON.stringify(args.cwd)}: no such directory, or no permission`;
+      throw new HoldfastError("not_found", text);
     }
   }
+}
+
+/** By trying: what a runtime says of a failed start does not tell a missing program from a missing directory. */
+async function isEnterable(host: ProcessHost, path: string): Promise<boolean> {
+  const command = ["/bin/sh", "-c", 'cd "$HOME"; cd "$0"', path];
+  const child = await host.spawn({ command, cwd: "/" }).catch(() => null);
+  if (!child) return true;
+  child.stdout.cancel();
+  child.stderr.cancel();
+  await child.stdin.close();
+  return (await child.exit).code === 0;
 }
 
 /** HUP, then TERM, then KILL to the whole group, until it has ended and its output is closed. */
@@ -162,10 +201,12 @@ async function feed(stdin: ReceiveStream | null, child: Child): Promise<void> {
   }
 }
 
-/** Sends a process's output; when nobody reads it any more, it is drained so that the process can end. */
+/** Sends a process's output but its end; when nobody reads it any more, it is drained so that the process can end. */
 async function deliver(source: ByteSource, stream: SendStream): Promise<void> {
   try {
-    await pump(source, stream);
+    for (let bytes = await source.read(); bytes !== null; bytes = await source.read()) {
+      await stream.write(bytes);
+    }
   } catch {
     while (await source.read().catch(() => null));
   }

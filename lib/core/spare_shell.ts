@@ -2,7 +2,7 @@
  * A login shell that is started before its command is known, so that a warm command costs neither fork nor exec
  * of a shell. Used by the process service.
  */
-import type { Child, Host, SpawnOptions } from "./host.ts";
+import type { ByteSource, Child, ProcessHost, SpawnOptions } from "./host.ts";
 
 /**
  * Reads one line and runs it as the shell's own `-c` would have. Of a line that begins with `+` the command takes
@@ -27,13 +27,13 @@ const MAX_LINE = 4000;
  * - It ends when its input does, so it cannot outlive the context.
  */
 export class SpareShell {
-  readonly #host: Host;
+  readonly #host: ProcessHost;
   readonly #usable: boolean;
   #spare: Child | null = null;
   #used = false;
   #closed = false;
 
-  constructor(host: Host) {
+  constructor(host: ProcessHost) {
     this.#host = host;
     this.#usable = /(^|\/)(sh|dash|bash)$/.test(host.shell ?? "");
   }
@@ -71,9 +71,10 @@ export class SpareShell {
     const child = await this.#host.spawn({ command: WAIT }).catch(() => null);
     if (!child) return;
     if (this.#closed) return await end(child);
-    this.#spare = child;
+    this.#spare = { ...child, stdout: primed(child.stdout), stderr: primed(child.stderr) };
+    const spare = this.#spare;
     const forget = () => {
-      if (this.#spare === child) this.#spare = null;
+      if (this.#spare === spare) this.#spare = null;
     };
     child.exit.then(forget, forget);
   }
@@ -86,4 +87,18 @@ async function end(child: Child): Promise<void> {
   child.kill("SIGKILL");
   await child.stdin.close();
   await child.exit.catch(() => {});
+}
+
+/** A source whose first read is already under way, so that it costs nothing when the command comes. */
+function primed(source: ByteSource): ByteSource {
+  let first: Promise<Uint8Array | null> | null = source.read();
+  first.catch(() => {});
+  return {
+    read() {
+      const reading = first ?? source.read();
+      first = null;
+      return reading;
+    },
+    cancel: () => source.cancel(),
+  };
 }

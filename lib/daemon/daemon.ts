@@ -113,11 +113,14 @@ export class Daemon {
     for (const end of this.#clients.values()) end();
   }
 
-  /** What a context has to say; it is untrusted, and no louder than a warning. */
+  /** What a context has to say, or code in it; it is untrusted, and no louder than a warning. */
   #logFrom({ src, payload }: Frame): void {
     const { level, text } = decodeJson(payload);
     const known = level === "info" || level === "debug" ? level : "warn";
-    this.#options.log(known, `context ${src} says: ${String(text).slice(0, 1000)}`);
+    const lines = this.#tree.locate(String(text).slice(0, 16 * 1024)).split("\n");
+    for (const line of lines.slice(0, 100)) {
+      this.#options.log(known, `${this.#tree.nameOf(src)} says: ${line.slice(0, 1000)}`);
+    }
   }
 
   #check(greeting: Greeting): HoldfastError | null {
@@ -233,6 +236,18 @@ export class Daemon {
             const request = args as unknown as OpenRequest;
             return { closed: await this.#cache.disconnect(request, call.signal) };
           },
+        },
+      },
+      module: {
+        provide: {
+          policy: "parents",
+          handle: async ({ context, url }: JsonObject) => ({
+            module: await this.#tree.provide(context as number, String(url)),
+          }),
+        },
+        locate: {
+          policy: "parents",
+          handle: ({ stack }: JsonObject) => ({ stack: this.#tree.locate(String(stack)) }),
         },
       },
       routing: {

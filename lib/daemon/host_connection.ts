@@ -150,6 +150,7 @@ export class HostConnection extends Connection {
       if (this.reason) return started.link.close(this.reason);
       this.#core = started;
       this.#coreId = id;
+      tree.addCore(id, target);
       log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
       void started.closed.then((reason) => this.close(reason));
     } catch (error) {

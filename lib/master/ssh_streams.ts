@@ -90,10 +90,7 @@ export class StreamSink implements ByteSink {
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#closed) throw inputGone();
     if (bytes.length === 0) return;
-    await this.#settle((done) => {
-      const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      this.#stream.write(buffer, (error) => done(error ?? null));
-    });
+    await this.#hand(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     const socket = this.#socket;
     if (socket !== null && socket.writableNeedDrain) {
       await this.#settle((done) => {
@@ -116,6 +113,14 @@ export class StreamSink implements ByteSink {
   abandon(): void {
     this.#closed = true;
     this.#giveUp?.();
+  }
+
+  /** Nothing that outlives the write may hold on to `buffer`. */
+  async #hand(buffer: Buffer): Promise<void> {
+    let taken: ((error: Error | null) => void) | null = null;
+    this.#stream.write(buffer, (error) => taken?.(error ?? null));
+    // What the stream has passed on by now needs no wait; an error is told by its events.
+    if (this.#stream.writableLength > 0) await this.#settle((done) => void (taken = done));
   }
 
   #settle(start: (done: (error: Error | null) => void) => void | (() => void)): Promise<void> {

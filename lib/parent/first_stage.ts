@@ -14,7 +14,7 @@ function script(alsoTry: string): string {
   return `for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun /usr/local/bin/deno ` +
     `/usr/local/bin/bun node /usr/local/bin/node ~/.nvm/versions/node/*/bin/node ${alsoTry};do ` +
     `p=$(command -v $r)&&case $p in /*)case \${p##*/} in deno*)HF_D=$DENO_DIR DENO_DIR=/dev/null/d ` +
-    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --no-config --no-lock "$0";;*)exec "$p" -e "$0";;esac;;esac;done;` +
+    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --ext=js --no-config --no-lock "$0";;*)exec "$p" -e "$0";;esac;;esac;done;` +
     `echo ${NO_RUNTIME}`;
 }
 

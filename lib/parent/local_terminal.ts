@@ -5,7 +5,7 @@
 import { quoteWord } from "../core/quote.ts";
 import type { StartServices } from "../core/context.ts";
 import { HoldfastError } from "../core/errors.ts";
-import type { ByteSource, Child, Host, SpawnOptions } from "../core/host.ts";
+import type { ByteSource, Child, ProcessHost, SpawnOptions } from "../core/host.ts";
 
 const { process } = globalThis as unknown as {
   process: { kill(pid: number, signal: string): void };
@@ -21,14 +21,14 @@ export const start: StartServices = (context) => {
 };
 
 /** `host`, able to give its processes a terminal. */
-export function withTerminals(host: Host): Host {
+export function withTerminals<H extends ProcessHost>(host: H): H {
   return {
     ...host,
     spawn: (options) => options.terminal ? spawnOnTerminal(host, options) : host.spawn(options),
   };
 }
 
-async function spawnOnTerminal(host: Host, options: SpawnOptions): Promise<Child> {
+async function spawnOnTerminal(host: ProcessHost, options: SpawnOptions): Promise<Child> {
   const { columns, rows, term } = options.terminal!;
   const shell = host.shell!;
   const words = typeof options.command === "string"
@@ -67,7 +67,7 @@ async function spawnOnTerminal(host: Host, options: SpawnOptions): Promise<Child
 }
 
 async function resize(
-  host: Host,
+  host: ProcessHost,
   terminal: string,
   { columns, rows }: { columns: number; rows: number },
 ): Promise<void> {

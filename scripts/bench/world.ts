@@ -33,6 +33,8 @@ export class World implements AsyncDisposable {
   readonly processes: Processes;
   readonly sshd: TestSshd;
   readonly user: string;
+  /** It may use sudo. */
+  readonly sudo: boolean;
   /** Path of the private key. */
   readonly identity: string;
   /** A directory on the target that the account may fill. */
@@ -52,6 +54,7 @@ export class World implements AsyncDisposable {
     this.processes = facts.processes;
     this.sshd = facts.sshd;
     this.user = facts.user;
+    this.sudo = facts.sudo;
     this.identity = facts.identity;
     this.remoteDir = facts.remoteDir;
     this.localDir = facts.localDir;
@@ -64,13 +67,13 @@ export class World implements AsyncDisposable {
   static async create(): Promise<World> {
     await using stack = new AsyncDisposableStack();
     const sshd = stack.use(await startSshd({ maxSessions: 100 }));
-    const { user, remoteDir } = await target(stack);
+    const { user, sudo, remoteDir } = await target(stack);
     const workspace = stack.use(await Workspace.create());
     const localDir = stack.use(await tempDir()).path;
     const processes = stack.use(new Processes());
     const { path: identity } = await testIdentity();
     const env = await workspace.env();
-    const facts = { processes, sshd, user, identity, remoteDir, localDir, env, workspace };
+    const facts = { processes, sshd, user, sudo, identity, remoteDir, localDir, env, workspace };
     return new World(facts, stack.move());
   }
 
@@ -151,6 +154,7 @@ interface Facts {
   processes: Processes;
   sshd: TestSshd;
   user: string;
+  sudo: boolean;
   identity: string;
   remoteDir: string;
   localDir: string;
@@ -158,17 +162,25 @@ interface Facts {
   workspace: Workspace;
 }
 
-async function target(stack: AsyncDisposableStack): Promise<{ user: string; remoteDir: string }> {
+async function target(
+  stack: AsyncDisposableStack,
+): Promise<Pick<Facts, "user" | "sudo" | "remoteDir">> {
   if (!has("root")) {
     const user = Deno.env.get("USER") ?? Deno.env.get("LOGNAME") ?? "";
-    return { user, remoteDir: stack.use(await tempDir()).path };
+    return { user, sudo: false, remoteDir: stack.use(await tempDir()).path };
   }
+  const sudo = has("sudo");
   const account = stack.use(
-    await createAccount({ runtimes: ["deno"], shell: "/bin/sh", mayLeaveProcesses: true }),
+    await createAccount({
+      runtimes: ["deno"],
+      shell: "/bin/sh",
+      sudo: sudo ? "nopasswd" : undefined,
+      mayLeaveProcesses: true,
+    }),
   );
   const remoteDir = `${account.home}/bench`;
   await Deno.mkdir(remoteDir);
   const { uid, gid } = await Deno.stat(account.home);
   await Deno.chown(remoteDir, uid, gid);
-  return { user: account.name, remoteDir };
+  return { user: account.name, sudo, remoteDir };
 }

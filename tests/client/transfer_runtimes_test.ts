@@ -12,7 +12,8 @@ import { sharedRuntime } from "../support/tools.ts";
 /** A program that runs the file service on the node host over its standard streams, as context 1. */
 const ENTRY = `
 import { FileService } from "${new URL("../../lib/core/file_service.ts", import.meta.url)}";
-import { nodeHost, nodeStdio } from "${new URL("../../lib/core/host_node.ts", import.meta.url)}";
+import { nodeHost } from "${new URL("../../lib/core/host_node.ts", import.meta.url)}";
+import { nodeStdio } from "${new URL("../../lib/core/processes_node.ts", import.meta.url)}";
 import { Link } from "${new URL("../../lib/core/link.ts", import.meta.url)}";
 import { Router } from "${new URL("../../lib/core/router.ts", import.meta.url)}";
 import { serve } from "${new URL("../../lib/core/service.ts", import.meta.url)}";

@@ -153,6 +153,14 @@ for (const { name, needs, make } of KINDS) {
     );
   });
 
+  on("a process that closes its output early goes on, and the end is told", async ({ parent }) => {
+    const command = "exec >&- 2>&-; read line; exit 3";
+    const { exit, stdin, stdout, stderr } = exec(parent, command);
+    assertEquals(await Promise.all([text(stdout), text(stderr)]), ["", ""]);
+    await stdin.write(new TextEncoder().encode("\n"));
+    assertEquals(await exit, { code: 3, signal: null });
+  });
+
   on("bytes flow both ways at once, several windows of them, unharmed", async ({ parent }) => {
     const { exit, stdin, stdout, stderr } = exec(parent, "cat");
     const size = 4 * LIMITS.window + 1;
