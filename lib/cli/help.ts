@@ -59,7 +59,8 @@ export function commandHelp(
 
 /** The text of `holdfast help`. */
 function overview(): string {
-  const rows = Object.entries(COMMANDS).map(([name, { summary }]) => [name, summary] as const);
+  const rows = Object.entries(COMMANDS).filter(([, { hidden }]) => !hidden)
+    .map(([name, { summary }]) => [name, summary] as const);
   return `Usage: holdfast COMMAND [options] ...
 
 Keep connections to machines open and use them from any program.

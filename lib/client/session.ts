@@ -48,6 +48,8 @@ export const SENT_ENVIRONMENT = [
   "LOGNAME",
   "PATH",
   "SSH_AUTH_SOCK",
+  // GSSAPI's tickets.
+  "KRB5CCNAME",
   // Where names of stacks are looked up.
   "XDG_CONFIG_HOME",
   "HOLDFAST_HOSTS",
