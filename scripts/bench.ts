@@ -8,6 +8,7 @@
  * `--full` reads all 10 GiB of the slow reader's output.
  */
 
+import { binaryRows } from "./bench/binary_rows.ts";
 import { callRows } from "./bench/call_rows.ts";
 import { execColdRows } from "./bench/exec_cold_rows.ts";
 import { execWarmRows } from "./bench/exec_warm_rows.ts";
@@ -19,6 +20,7 @@ import { World } from "./bench/world.ts";
 
 const ROWS: Row[] = [
   ...execWarmRows,
+  ...binaryRows,
   ...execColdRows,
   ...callRows,
   ...transferRows,

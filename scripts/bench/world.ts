@@ -11,6 +11,7 @@ import { has } from "../../tests/support/needs.ts";
 import { waitUntilGone } from "../../tests/support/processes.ts";
 import { startSshd, type TestSshd } from "../../tests/support/sshd.ts";
 import { tempDir } from "../../tests/support/temp.ts";
+import { builtFile } from "./built_file.ts";
 import { LineProcess } from "./line_process.ts";
 import { type Command, Processes } from "./processes.ts";
 
@@ -110,10 +111,19 @@ export class World implements AsyncDisposable {
     return { env, client, stop };
   }
 
-  /** A whole process of the product. */
+  /** A whole process of the product, from the source tree. */
   holdfast(seat: Seat, subcommand: string, ...args: string[]): Command {
-    const words = [Deno.execPath(), "run", "--quiet", "-A", MAIN];
-    return { words: [...words, subcommand, "-F", this.config, ...args], env: seat.env };
+    return this.source(seat, subcommand, "-F", this.config, ...args);
+  }
+
+  /** The same with exactly these words. */
+  source(seat: Seat, ...args: string[]): Command {
+    return { words: [Deno.execPath(), "run", "--quiet", "-A", MAIN, ...args], env: seat.env };
+  }
+
+  /** A whole process of the product as its users have it. */
+  async built(seat: Seat, subcommand: string, ...args: string[]): Promise<Command> {
+    return { words: [await builtFile(), subcommand, "-F", this.config, ...args], env: seat.env };
   }
 
   /** A process of one of the peers. */
