@@ -53,21 +53,29 @@ export const callRows: Row[] = [
       const { place, client, configFile } = await ours(world);
       const { name: target } = place;
       await client.ask({ do: "context", target, configFile });
-      await client.ask({ do: "call", target, count: 1 });
-      const { connections } = await client.ask({ do: "status" }) as {
-        connections: { target: string; sent: number }[];
+      const sent = async () => {
+        const { connections } = await client.ask({ do: "status" }) as {
+          connections: { target: string; sent: number }[];
+        };
+        return connections.find((each) => each.target === target)!.sent;
       };
+      await client.ask({ do: "ping", target });
+      const frames = await sent();
+      await client.ask({ do: "call", target, count: 1 });
+      const called = await sent();
       const core = (await coreSource()).compressed.length;
       const title = contextTitle({ name: target, owner: `user@host:12345` });
       const line = firstStage(core, { title }).length;
-      const frames = connections.find((each) => each.target === target)!.sent;
       const parts = { mitogen: await peer(world, (process) => process) };
       const mitogen = typeof parts.mitogen === "string"
         ? null
         : (await parts.mitogen.ask({ do: "bytes" })).bytes as number;
       return {
         values: { holdfast: line + core + frames, mitogen },
-        notes: [`command line ${line}, core ${core}, frames ${frames}`],
+        notes: [
+          `command line ${line}, core ${core}, frames ${frames}; mitogen's are up to its first function call, ` +
+          `which takes ${line + core + called} here`,
+        ],
         failed: false,
       };
     },

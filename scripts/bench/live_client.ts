@@ -13,6 +13,7 @@ type Request =
   | { do: "run"; target: string; command: string }
   | { do: "context"; target: string; configFile: string }
   | { do: "call"; target: string; count: number }
+  | { do: "ping"; target: string }
   | { do: "fleet"; target: string; configFile: string; count: number }
   | { do: "disconnect"; target: string; configFile: string }
   | { do: "status" | "stop" };
@@ -54,7 +55,14 @@ async function answer(request: Request): Promise<Record<string, unknown>> {
       const router = new Router(session);
       const start = performance.now();
       callable.set(target, await router.open(target, { ssh: { configFile } }));
-      return { ms: performance.now() - start };
+      const ms = performance.now() - start;
+      contexts.set(target, await session.open({ target, ssh: { configFile }, purpose: "code" }));
+      return { ms };
+    }
+    case "ping": {
+      const context = contexts.get(request.target)!;
+      await session.router.call(context, { service: "context", method: "ping" });
+      return {};
     }
     case "call": {
       const context = callable.get(request.target)!;
