@@ -7,6 +7,7 @@ import { checkVersion, encodeGreeting, hex, readGreeting } from "./greeting.ts";
 import type { ProcessHost, Transport } from "./host.ts";
 import { Importer } from "./importer.ts";
 import { Link } from "./link.ts";
+import { nodeProcess } from "./node_process.ts";
 import { denoProcesses, denoStdio } from "./processes_deno.ts";
 import { nodeProcesses, nodeStdio } from "./processes_node.ts";
 import { start as startProcesses } from "./process_service.ts";
@@ -80,6 +81,6 @@ const stage = (globalThis as { holdfast?: FirstStage }).holdfast;
 if (stage) main(stage).then(() => exit(0), () => exit(1));
 
 function exit(status: number): void {
-  // deno-lint-ignore no-explicit-any
-  (globalThis as any).process.exit(status);
+  if ("Deno" in globalThis) Deno.exit(status);
+  nodeProcess().exit(status);
 }

@@ -2,12 +2,11 @@
 import { builtin } from "./builtin.ts";
 import type { FileInfo, Host, OpenFile } from "./host.ts";
 import { absolute } from "./host_paths.ts";
+import { nodeProcess } from "./node_process.ts";
 import { attempt } from "./os_error.ts";
 import { nodeProcesses } from "./processes_node.ts";
 
 export type Fs = typeof import("node:fs");
-
-const { process } = globalThis as unknown as { process: typeof import("node:process") };
 
 /** Not at load time, because on Deno these modules cost milliseconds. */
 export function nodeHost(): Host {
@@ -22,7 +21,7 @@ export function nodeHost(): Host {
   const open = (action: string, path: string, flags: string, mode?: number) =>
     named(action, path, async (real): Promise<OpenFile> => {
       const file = await promises.open(real, flags, mode);
-      if (mode && mode & process.umask()) await file.chmod(mode);
+      if (mode && mode & nodeProcess().umask()) await file.chmod(mode);
       const doing = (what: string) => `${what} ${JSON.stringify(path)}`;
       return {
         read: (buffer) =>

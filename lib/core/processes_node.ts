@@ -5,19 +5,18 @@
 import { builtin } from "./builtin.ts";
 import type { ByteSource, Child, ProcessHost, Transport } from "./host.ts";
 import { absolute, shellWords } from "./host_paths.ts";
+import { nodeProcess } from "./node_process.ts";
 import { attempt } from "./os_error.ts";
 
-type Process = typeof import("node:process");
 type Fs = typeof import("node:fs");
 type ChildProcess = typeof import("node:child_process");
 type Spawned = import("node:child_process").ChildProcess;
 type Readable = import("node:stream").Readable;
 
-const { process } = globalThis as unknown as { process: Process };
-
 /** Not at load time, because on Deno these modules cost milliseconds. */
 export function nodeProcesses(): ProcessHost {
   const { spawn } = builtin("child_process") as ChildProcess;
+  const process = nodeProcess();
   const host: ProcessHost = {
     runtime: "Bun" in globalThis ? "bun" : "node",
     runtimePath: process.execPath,
@@ -45,7 +44,7 @@ export function nodeProcesses(): ProcessHost {
 /** Standard input and output of this process as a link's transport. */
 export function nodeStdio(): Transport {
   const fs = builtin("fs") as Fs;
-  const input = sourceOf(process.stdin);
+  const input = sourceOf(nodeProcess().stdin);
   return {
     read: () => input.read(),
     // Not process.stdout: on a pipe that blocks the loop, and two peers that write at once deadlock.
@@ -92,14 +91,14 @@ function childOf(child: Spawned): Child {
     ),
     kill(signal) {
       try {
-        process.kill(-child.pid!, signal);
+        nodeProcess().kill(-child.pid!, signal);
       } catch {
         // The group has ended.
       }
     },
     isAlive() {
       try {
-        return process.kill(-child.pid!, 0);
+        return nodeProcess().kill(-child.pid!, 0);
       } catch {
         return false;
       }

@@ -3,12 +3,13 @@ import type { Host } from "./host.ts";
 import { builtin } from "./builtin.ts";
 import { type Fs, nodeFileInfo } from "./host_node.ts";
 import { absolute } from "./host_paths.ts";
+import { nodeProcess } from "./node_process.ts";
 import { attempt, attemptNow } from "./os_error.ts";
 import type { Found, RuntimeFiles } from "./runtime_files.ts";
 
 export function nodeQuickFiles(host: Host): RuntimeFiles {
   const fs = builtin("fs") as Fs;
-  const umask = (globalThis as unknown as { process: { umask(): number } }).process.umask();
+  const umask = nodeProcess().umask();
   return {
     look(path, limit) {
       const real = absolute(host, path);

@@ -23,8 +23,9 @@ function source(size: number, title: string): string {
   return `/*${title}*/const D=globalThis.Deno,N=${size},b=new Uint8Array(N);let o=0;` +
     `for(;o<N;)try{o+=(D?D.stdin.readSync(b.subarray(o)):require("fs").readSync(0,b,o,N-o))||process.exit(1)}` +
     `catch(e){if(e.code==="EAGAIN")continue;throw e}` +
-    `const I=async b=>D?new Response(new Blob([b]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).text()` +
-    `:require("zlib").inflateRawSync(b).toString();` +
+    `const I=async b=>{if(D==null)return require("zlib").inflateRawSync(b).toString();` +
+    `const d=new DecompressionStream("deflate-raw"),w=d.writable.getWriter();w.write(b);w.close();` +
+    `return new Response(d.readable).text()};` +
     `globalThis.holdfast={core:b,inflate:I};I(b).then(eval)`;
 }
 

@@ -2,14 +2,11 @@
  * Terminals for processes of a context, which no runtime can make by itself: util-linux's `script` does. Used for this
  * machine's own host, and shipped to contexts behind hops.
  */
+import { nodeProcess } from "../core/node_process.ts";
 import { quoteWord } from "../core/quote.ts";
 import type { StartServices } from "../core/context.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { ByteSource, Child, ProcessHost, SpawnOptions } from "../core/host.ts";
-
-const { process } = globalThis as unknown as {
-  process: { kill(pid: number, signal: string): void };
-};
 
 /** Bytes that are read for the announcement of the terminal before it is given up. */
 const LONGEST_ANNOUNCEMENT = 4096;
@@ -57,7 +54,7 @@ async function spawnOnTerminal(host: ProcessHost, options: SpawnOptions): Promis
     ...child,
     kill: (signal) => {
       try {
-        process.kill(-Number(group), signal);
+        nodeProcess().kill(-Number(group), signal);
       } catch {
         // The group has ended.
       }
