@@ -17,6 +17,8 @@ type Readable = import("node:stream").Readable;
 export function nodeProcesses(): ProcessHost {
   const { spawn } = builtin("child_process") as ChildProcess;
   const process = nodeProcess();
+  // These runtimes' pipes are sockets, which bash takes for a remote login's: it would read .bashrc for every command.
+  const quietShell = process.env.SSH_CLIENT ? {} : { SHLVL: "1" };
   const host: ProcessHost = {
     runtime: "Bun" in globalThis ? "bun" : "node",
     runtimePath: process.execPath,
@@ -29,7 +31,7 @@ export function nodeProcesses(): ProcessHost {
         new Promise((resolve, reject) => {
           const child = spawn(program, args, {
             cwd: absolute(host, options.cwd ?? ""),
-            env: { ...process.env, ...options.env },
+            env: { ...quietShell, ...process.env, ...options.env },
             stdio: ["pipe", "pipe", "pipe"],
             detached: true,
           });
