@@ -115,13 +115,12 @@ export class StreamSink implements ByteSink {
     this.#giveUp?.();
   }
 
+  /** No function here may hold the bytes: kept by something that grew old, it keeps them too, till all is marked. */
   #hand(buffer: Buffer): Promise<void> {
-    let done!: (error: Error | null) => void;
-    const handed = this.#settle((d) => {
-      done = d;
-    });
-    this.#stream.write(buffer, (error) => done(error ?? null));
-    return handed;
+    let handed!: (error: Error | null) => void;
+    const settled = this.#settle((done) => void (handed = done));
+    this.#stream.write(buffer, (error) => handed(error ?? null));
+    return settled;
   }
 
   #settle(start: (done: (error: Error | null) => void) => void | (() => void)): Promise<void> {
