@@ -1,6 +1,6 @@
 /**
  * Makes what ssh2 writes in one turn leave in one write: its packets come in up to four pieces, and a system
- * call for each was more than half of the daemon's work in a transfer. Used by `ssh_connection.ts`.
+ * call for each was more than half of the daemon's work in a transfer. Used by `ssh_way.ts` for every way.
  */
 
 import { Buffer } from "node:buffer";

@@ -9,7 +9,6 @@ import { printable } from "../core/printable.ts";
 import type { Ask, Question } from "./ask.ts";
 import { Authentication } from "./authentication.ts";
 import { HostKeyCheck } from "./host_key_check.ts";
-import { joinWrites } from "./joined_writes.ts";
 import { matchesPattern } from "./known_hosts.ts";
 import { PHASE_DEADLINES, PhaseClock, tookTooLong } from "./phase_clock.ts";
 import { Client, type ClientChannel, type SFTPWrapper, type Ssh2Client } from "./ssh2.ts";
@@ -146,7 +145,6 @@ async function shakeHands(settings: SshSettings, handshake: Handshake): Promise<
   };
   const ask: Ask = (question: Question, how) => unhurried(() => options.ask(question, how));
   const hostKey = await HostKeyCheck.load(settings, { ask, description, signal, log });
-  joinWrites(way.stream);
   const client = new Client();
   try {
     return await new Promise((resolve, reject) => {

@@ -115,7 +115,7 @@ export class StreamSink implements ByteSink {
     this.#giveUp?.();
   }
 
-  /** Nothing that outlives the write may hold on to `buffer`. */
+  /** No function here may hold the bytes: kept by something that grew old, it keeps them too, till all is marked. */
   async #hand(buffer: Buffer): Promise<void> {
     let taken: ((error: Error | null) => void) | null = null;
     this.#stream.write(buffer, (error) => taken?.(error ?? null));

@@ -5,6 +5,7 @@
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
 import { untilAborted } from "../core/until_aborted.ts";
+import { joinWrites } from "./joined_writes.ts";
 import type { PhaseClock } from "./phase_clock.ts";
 import { checkHostName, checkUserName, startProxyCommand } from "./proxy_command.ts";
 import type { SshSettings } from "./ssh_settings.ts";
@@ -39,6 +40,12 @@ export interface JumpSpec {
 
 /** Opens the way, in the phases `resolve` and `connect`. Fails with their kinds, or with what a jump host failed. */
 export async function openWay(settings: SshSettings, options: WayOptions): Promise<SshSocket> {
+  const way = await findWay(settings, options);
+  joinWrites(way.stream);
+  return way;
+}
+
+async function findWay(settings: SshSettings, options: WayOptions): Promise<SshSocket> {
   const { clock, signal, via } = options;
   signal.throwIfAborted();
   const deadline = settings.connectTimeout ?? undefined;
