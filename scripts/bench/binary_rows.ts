@@ -20,8 +20,8 @@ export const binaryRows: Row[] = [
     comparedTo: "deno run",
     async measure(world, { quick }): Promise<Measured> {
       const seat = await world.seat();
-      const file = { words: [await builtFile(), "--version"], env: seat.env };
-      const source = world.source(seat, "--version");
+      const file = { words: [await builtFile(), "status"], env: seat.env };
+      const source = world.source(seat, "status");
       const ssh = world.peer("ssh", "-V");
       return await alternate({
         holdfast: { run: () => world.processes.time(file) },

@@ -3,7 +3,9 @@
 # its runtime. The first start unpacks it into a directory of the user's own; later ones run it from there, and come
 # to that without a process of their own.
 hash=@HASH@
-case ${1-} in exec) part=exec ;; daemon) part=daemon ;; *) part=client ;; esac
+case ${1-} in @PARTS@) part=$1 ;; *) part=help ;; esac
+# Compiles all functions at once: the runtime then keeps them compiled, which saves a warm exec a tenth of its time.
+case $part in exec) engine=--no-lazy ;; *) engine= ;; esac
 case ${XDG_CACHE_HOME-} in
   /*) home=$XDG_CACHE_HOME/holdfast ;;
   *) home=${HOME:+$HOME/.cache/holdfast} ;;
@@ -21,7 +23,7 @@ start() {
   export HF_DENO_DIR="${DENO_DIR-}" DENO_DIR="$dir/cache"
   export HF_DENO_NO_UPDATE_CHECK="${DENO_NO_UPDATE_CHECK-}" DENO_NO_UPDATE_CHECK=1
   export HF_DENO_DISABLE_NODE_SHIM="${DENO_DISABLE_NODE_SHIM-}" DENO_DISABLE_NODE_SHIM=1
-  exec "$dir/deno" run --allow-all --quiet @FLAGS@ "$dir/$part.mjs" "$@"
+  exec "$dir/deno" run --allow-all --quiet ${engine:+--v8-flags=$engine} @FLAGS@ "$dir/$part.mjs" "$@"
 }
 
 complete "$home/$hash" && start "$home/$hash" "$@"
@@ -64,7 +66,7 @@ unpack() {
     elif ! "$new/deno" --version >/dev/null 2>&1; then
       why="programs do not run from there"
     else
-      (cd "$new" && mv -f deno exec.mjs client.mjs daemon.mjs ..) && : >"$1/$hash/ready"
+      (cd "$new" && mv -f deno ./*.mjs ..) && : >"$1/$hash/ready"
     fi
     rm -rf "$new"
   fi

@@ -1,6 +1,7 @@
 /**
- * The program's parts as JavaScript, for a built file: each is all of `main.ts` that one kind of process needs, in
- * one file, because every further one costs its start some tenths of a millisecond.
+ * The program's parts as JavaScript, for a built file: for each subcommand all of `main.ts` that it needs in one file,
+ * because every further file costs its start some tenths of a millisecond, and so does every line that is not needed.
+ * `help` has all of them but the daemon, and answers every other first word.
  */
 
 import { coreSource } from "../../lib/master/core_source.ts";
@@ -10,7 +11,7 @@ import type { BuildInfo } from "../../lib/rendezvous/build_info.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const DAEMON = ["../daemon/run_daemon.ts"];
-/** Native parts of ssh2, which does without; `head.sh` starts the part that its first word needs. */
+/** Native parts of ssh2, which does without. */
 const NATIVE = ["cpu-features", "./crypto/build/Release/sshcrypto.node"];
 
 /** By the file's name in the archive. */
@@ -19,14 +20,16 @@ export async function compileParts({ commit }: { commit: string }): Promise<Map<
   const scripts: Record<string, string> = { core: core.compressed.toBase64() };
   for (const id of OWN_MODULES) scripts[id] = (await ownModule(id)).source.toBase64();
   const info: BuildInfo = { commit, coreHash: core.hash };
-  const others = Object.keys(COMMANDS).filter((name) => name !== "exec").map((name) =>
-    `./${name}.ts`
-  );
-  return new Map([
-    ["exec.mjs", await compile(info, [...others, ...DAEMON])],
-    ["client.mjs", await compile(info, DAEMON)],
-    ["daemon.mjs", await compile({ ...info, scripts }, NATIVE)],
-  ]);
+  const parts = new Map([["help.mjs", await compile(info, DAEMON)]]);
+  for (const name of Object.keys(COMMANDS)) {
+    const others = Object.keys(COMMANDS).filter((other) => other !== name);
+    const without = others.map((other) => `./${other}.ts`);
+    const script = name === "daemon"
+      ? await compile({ ...info, scripts }, [...without, ...NATIVE])
+      : await compile(info, [...without, ...DAEMON]);
+    parts.set(`${name}.mjs`, script);
+  }
+  return parts;
 }
 
 async function compile(info: BuildInfo, external: string[]): Promise<string> {

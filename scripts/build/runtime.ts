@@ -28,7 +28,7 @@ export async function runtimeFor(name: string): Promise<Uint8Array> {
   const dir = await Deno.makeTempDir({ prefix: "holdfast-build-" });
   try {
     const spec = `${TARGETS[name].package}@${Deno.version.deno}`;
-    const archive = (await run("npm", ["pack", "--silent", spec], dir)).trim();
+    const archive = (await run("npm", ["pack", "--loglevel=error", spec], dir)).trim();
     await run("tar", ["xzf", archive, "package/deno"], dir);
     return await Deno.readFile(`${dir}/package/deno`);
   } finally {

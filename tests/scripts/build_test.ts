@@ -178,7 +178,7 @@ builds("built file: a directory that others can write is not run from", async ()
   const { XDG_RUNTIME_DIR } = user.env;
   assertEquals((await user.run(["--version"])).code, 0);
   const [name] = user.unpacked(XDG_RUNTIME_DIR);
-  const trap = `${XDG_RUNTIME_DIR}/holdfast/${name}/client.mjs`;
+  const trap = `${XDG_RUNTIME_DIR}/holdfast/${name}/help.mjs`;
   await Deno.writeTextFile(trap, "console.log('trapped')");
   assertEquals((await user.run(["--version"])).stdout, "trapped\n");
   await Deno.chmod(`${XDG_RUNTIME_DIR}/holdfast`, 0o777);
