@@ -56,7 +56,7 @@ export class HostConnection extends Connection {
     this.#waiting++;
     try {
       await reached;
-      if (purpose === "terminal") return this.#direct!.id;
+      if (purpose === "terminal" || purpose === "channel") return this.#direct!.id;
       const first = !this.#served && this.#waiting === 1 && purpose === "command";
       this.#served = true;
       if (!first || !this.#starting) await this.#started;

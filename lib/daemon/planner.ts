@@ -26,6 +26,8 @@ export interface OpenRequest {
   /** The client's environment, as far as it decides how a host is reached. */
   env: Record<string, string>;
   cwd: string;
+  /** Keywords of ssh_config, in lower case, whose values for the stack's last SSH host the client wants to know. */
+  keywords?: readonly string[];
 }
 
 /** What a step is made of besides its hop. */
@@ -45,6 +47,8 @@ export type Step =
     | {
       /** A host, reached by this daemon, through `above` where there is one. */
       kind: "host";
+      /** Of an SSH host. */
+      settings?: SshSettings;
       reach(
         context: { above: Connection | null; ask: Ask; signal: AbortSignal },
       ): Promise<Endpoint>;
@@ -128,11 +132,14 @@ export class Planner {
     // Its way is the hop before it, whatever ssh_config says.
     if (above !== "") options.jump = "none";
     const resolved = await this.#resolver.resolve(hop.host, options, { env, cwd, signal });
-    const settings = password === undefined ? resolved : { ...resolved, password };
+    // A session's environment is each client's own; the connection is shared by those who differ in it.
+    const shared = { ...resolved, sendEnv: [], setEnv: {} };
+    const settings = password === undefined ? shared : { ...shared, password };
     const agentSocket = env.SSH_AUTH_SOCK;
     return {
       kind: "host",
       target,
+      settings,
       key: await this.#digest(above + identity(settings, agentSocket)),
       reach: async ({ above, ask, signal }) =>
         await sshEndpoint(settings, {
@@ -162,9 +169,18 @@ export class Planner {
   }
 }
 
-/** All of the settings but the words that led to them, which a ProxyCommand may still contain. */
+/**
+ * All of the settings but the words that led to them, which a ProxyCommand may still contain, and what only says how
+ * patiently it is made.
+ */
 function identity(settings: SshSettings, agentSocket: string | undefined): string {
-  const { host, request: _request, raw: _raw, ...decisive } = settings;
+  const { host, request: _request, raw: _raw, ...rest } = settings;
+  const {
+    batchMode: _batch,
+    connectTimeout: _timeout,
+    numberOfPasswordPrompts: _prompts,
+    ...decisive
+  } = rest;
   const name = decisive.proxyCommand?.includes("%n") ? host : null;
   return JSON.stringify({ ...decisive, name, agentSocket });
 }

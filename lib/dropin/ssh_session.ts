@@ -1,0 +1,91 @@
+/** Carries out a request of ssh's command line over the daemon's connections. The hot path of `holdfast ssh`. */
+import { drain, feed } from "../client/execute.ts";
+import { startProcess } from "../client/remote_process.ts";
+import { openSession } from "../client/session.ts";
+import { makeBlocking } from "./make_blocking.ts";
+import { planSession, SESSION_KEYWORDS, type SessionPlan } from "./session_plan.ts";
+import type { SshLog } from "./ssh_log.ts";
+import type { SshRequest } from "./ssh_request.ts";
+import {
+  endBySignals,
+  IN_BACKGROUND,
+  type OpenWork,
+  processOptions,
+  statusOf,
+} from "./session_work.ts";
+
+/** Resolves with the status to exit with. `words` are the whole command line. */
+export async function runSession(
+  request: SshRequest,
+  { log, words }: { log: SshLog; words: readonly string[] },
+): Promise<number> {
+  const circumstances = {
+    onTerminal: Deno.stdin.isTerminal(),
+    environment: Deno.env.toObject(),
+  };
+  // What the command line alone says is nearly always all there is.
+  const guess = planSession(request, { ...circumstances, keywords: {} });
+  const { destination: target, ssh } = request;
+  const opened = await openSession({
+    target,
+    ssh,
+    purpose: purposeOf(guess),
+    keywords: SESSION_KEYWORDS,
+  });
+  const { session, keywords } = opened;
+  try {
+    const plan = planSession(request, { ...circumstances, keywords });
+    log.level = plan.level;
+    if (plan.lacksTerminal) {
+      log.write(
+        "INFO",
+        "Pseudo-terminal will not be allocated because stdin is not a terminal.",
+      );
+    }
+    if (plan.background && Deno.env.get(IN_BACKGROUND) === undefined) {
+      const { goOnInBackground }: typeof import("./background.ts") = await import(
+        "./background.ts" as string
+      );
+      return goOnInBackground(words);
+    }
+    const context = purposeOf(plan) === purposeOf(guess)
+      ? opened.context
+      : await session.open({ target, ssh, purpose: purposeOf(plan) });
+    log.write("DEBUG1", `${target}: context ${context} of the daemon's tree`);
+    const status = await work({ request, plan, session, context, log });
+    log.write("DEBUG1", `Exit status ${status}`);
+    return status;
+  } finally {
+    await session.close();
+  }
+}
+
+async function work(open: OpenWork): Promise<number> {
+  const { plan, session, context, log } = open;
+  if (plan.work.kind === "none") {
+    const { holdOpen }: typeof import("./hold_open.ts") = await import("./hold_open.ts" as string);
+    return await holdOpen(open);
+  }
+  if (plan.terminal) {
+    const { runOnTerminal }: typeof import("./terminal_session.ts") = await import(
+      "./terminal_session.ts" as string
+    );
+    return await runOnTerminal(open);
+  }
+  const process = startProcess(session.router, context, processOptions(plan));
+  await Promise.resolve(); // The command is on its way first.
+  endBySignals(log);
+  makeBlocking();
+  if (process.stdin) void feed(process.stdin);
+  const [status] = await Promise.all([
+    process.exit,
+    drain(process.stdout, Deno.stdout),
+    drain(process.stderr, Deno.stderr),
+  ]);
+  return statusOf(status);
+}
+
+function purposeOf({ work, terminal, agent }: SessionPlan): "command" | "terminal" | "channel" {
+  if (terminal) return "terminal";
+  return agent || work.kind === "subsystem" ? "channel" : "command";
+}
