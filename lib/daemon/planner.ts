@@ -174,7 +174,7 @@ export class Planner {
  * patiently it is made.
  */
 function identity(settings: SshSettings, agentSocket: string | undefined): string {
-  const { host, request: _request, raw: _raw, ...rest } = settings;
+  const { host, request: _request, raw, ...rest } = settings;
   const {
     batchMode: _batch,
     connectTimeout: _timeout,
@@ -182,7 +182,9 @@ function identity(settings: SshSettings, agentSocket: string | undefined): strin
     ...decisive
   } = rest;
   const name = decisive.proxyCommand?.includes("%n") ? host : null;
-  return JSON.stringify({ ...decisive, name, agentSocket });
+  // Once an agent is forwarded, its server lets everything see it that is started over the connection.
+  const forwardAgent = raw.get("forwardagent")?.[0] ?? "no";
+  return JSON.stringify({ ...decisive, name, agentSocket, forwardAgent });
 }
 
 function isSsh(hop: ResolvedHop): hop is ResolvedHop & { hop: SshHop } {

@@ -1,7 +1,7 @@
 /** Carries out a request of ssh's command line over the daemon's connections. The hot path of `holdfast ssh`. */
 import { drain, feed } from "../client/execute.ts";
 import { startProcess } from "../client/remote_process.ts";
-import { openSession } from "../client/session.ts";
+import { openSession, type SshOptions } from "../client/session.ts";
 import { makeBlocking } from "./make_blocking.ts";
 import { planSession, SESSION_KEYWORDS, type SessionPlan } from "./session_plan.ts";
 import type { SshLog } from "./ssh_log.ts";
@@ -25,7 +25,8 @@ export async function runSession(
   };
   // What the command line alone says is nearly always all there is.
   const guess = planSession(request, { ...circumstances, keywords: {} });
-  const { destination: target, ssh } = request;
+  const { destination: target } = request;
+  const ssh = withAgent(request);
   const opened = await openSession({
     target,
     ssh,
@@ -58,6 +59,12 @@ export async function runSession(
   } finally {
     await session.close();
   }
+}
+
+/** A connection that forwards an agent is one of its own: the daemon must know. */
+function withAgent({ agent, ssh }: SshRequest): SshOptions {
+  if (agent === undefined) return ssh;
+  return { ...ssh, options: [`ForwardAgent=${agent ? "yes" : "no"}`, ...ssh.options ?? []] };
 }
 
 async function work(open: OpenWork): Promise<number> {

@@ -18,7 +18,9 @@ for (const runtime of ["deno", "none"] as const) {
     await using workspace = await Workspace.create();
     await workspace.addHost("web1", { user: account.name, port: sshd.port });
     await workspace.trust(sshd);
-    const targets = runtime === "none" ? ["web1"] : ["web1", "web1,sudo", "web1,sudo,local"];
+    // Nobody's profile but our own account's.
+    const sudo = `web1,sudo=${account.name}`;
+    const targets = runtime === "none" ? ["web1"] : ["web1", sudo, `${sudo},local`];
 
     for (const target of targets) {
       await t.step(`over ${target}`, (t) => checkSessions(t, { workspace, target, account }));
@@ -82,8 +84,7 @@ async function checkSessions(
   await t.step("a login shell without a command", async () => {
     const script = "echo $HF_LOGIN; shopt -q login_shell && echo login; exit 4\n";
     const { code, stdout } = await ours([target], { stdin: script });
-    const profile = target === "web1" ? "yes" : "";
-    assertEquals([code, stdout], [4, `${profile}\nlogin\n`]);
+    assertEquals([code, stdout], [4, "yes\nlogin\n"]);
     const { stderr } = await same(["web1"], "exit 0\n");
     assertMatch(
       stderr,
