@@ -20,9 +20,9 @@ export interface OpenRequest {
   ssh?: SshOptions;
   /**
    * What the context is for: a first command need not wait for the core, a terminal needs an SSH channel, and so does
-   * a `channel` (a subsystem, an agent) where there is one.
+   * a `channel` (a subsystem, an agent) where there is one. `net`: connections from there.
    */
-  purpose?: "command" | "files" | "terminal" | "channel";
+  purpose?: "command" | "files" | "terminal" | "channel" | "net";
   /** A password that need not be asked for (the relay's init block). */
   password?: string;
   /** The same for sudo, su and doas. */

@@ -15,6 +15,7 @@ import {
   type ConnectionOptions,
   type Purpose,
 } from "./connection.ts";
+import { directNet } from "./direct_net.ts";
 
 /** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
 const SILENCE = { ask: 2500, giveUp: 5000 };
@@ -68,6 +69,7 @@ export class HostConnection extends Connection {
           `${this.target}: nothing can be opened behind it: it has no deno, node or bun`,
         );
       }
+      if (purpose === "net") await this.tree.require(this.#coreId, "net");
       if (purpose === "files") await this.tree.require(this.#coreId, "files");
       return this.#coreId;
     } finally {
@@ -127,7 +129,8 @@ export class HostConnection extends Connection {
     this.#endpoint = endpoint;
     this.log("info", `${this.target}: connected as ${endpoint.description}`);
     void endpoint.closed.then((reason) => this.close(reason));
-    this.#direct = directContext(router, { id: ids.take(), host: endpoint.host });
+    const more = endpoint.dial ? [directNet(endpoint.dial.bind(endpoint))] : [];
+    this.#direct = directContext(router, { id: ids.take(), host: endpoint.host, more });
     this.#starting = true;
     this.#started = this.#startCore(endpoint);
   }

@@ -1,6 +1,6 @@
 /** `-N`: nothing runs; the connection is held until it is lost or this process ends. Loaded for that only. */
 import type { HoldfastError } from "../core/errors.ts";
-import { endBySignals, type OpenWork } from "./session_work.ts";
+import { announceBackground, endBySignals, type OpenWork } from "./session_work.ts";
 
 export async function holdOpen({ session, context, log }: OpenWork): Promise<number> {
   endBySignals(log);
@@ -9,6 +9,7 @@ export async function holdOpen({ session, context, log }: OpenWork): Promise<num
   });
   // A context tells those who spoke to it that it is gone.
   await session.router.call(context, { service: "context", method: "ping" });
+  announceBackground();
   log.write("DEBUG1", "nothing runs, the connection is held");
   throw await lost;
 }

@@ -1,4 +1,5 @@
 /** What a session is to be, from the command line and from what ssh_config says beyond it. Pure; for `ssh_session.ts`. */
+import type { Endpoint } from "./forward_spec.ts";
 import type { LogLevel, SshRequest } from "./ssh_request.ts";
 import { isYes, logLevel, readEscape, sessionType, terminalWish } from "./ssh_values.ts";
 import { WrongWords } from "./wrong_words.ts";
@@ -6,6 +7,7 @@ import { WrongWords } from "./wrong_words.ts";
 /** Of ssh_config, what a session is made of. The daemon resolves them, with `-o`. */
 export const SESSION_KEYWORDS = [
   "escapechar",
+  "exitonforwardfailure",
   "forkafterauthentication",
   "forwardagent",
   "loglevel",
@@ -19,6 +21,8 @@ export const SESSION_KEYWORDS = [
 
 export type Work =
   | { kind: "none" }
+  /** Our standard streams are joined to what the other side connects to. */
+  | { kind: "stdio"; endpoint: Endpoint }
   | { kind: "shell" }
   | { kind: "command"; line: string }
   | { kind: "subsystem"; name: string };
@@ -33,6 +37,8 @@ export interface SessionPlan {
   background: boolean;
   agent: boolean;
   escape: string | null;
+  /** A forward that cannot be set up ends everything. */
+  needsForwards: boolean;
   level: LogLevel;
   env: Record<string, string>;
 }
@@ -61,7 +67,8 @@ export function planSession(request: SshRequest, context: PlanContext): SessionP
   }
   const wish = request.terminal ?? terminalWish(one("requesttty")) ?? "auto";
   const wanted = wish === "auto" ? work.kind === "shell" : wish !== "no";
-  const terminal = wanted && work.kind !== "none" &&
+  const runs = work.kind !== "none" && work.kind !== "stdio";
+  const terminal = wanted && runs &&
     (wish === "force" || (context.onTerminal && input));
   const escape = request.escape !== undefined
     ? request.escape
@@ -70,11 +77,12 @@ export function planSession(request: SshRequest, context: PlanContext): SessionP
   return {
     work,
     terminal,
-    lacksTerminal: wanted && !terminal && work.kind !== "none",
+    lacksTerminal: wanted && !terminal && runs,
     input,
     background,
     agent: request.agent ?? !/^(no|false)$/.test(forwardAgent),
     escape: escape ?? null,
+    needsForwards: isYes(one("exitonforwardfailure")),
     level: request.logLevel ?? logLevel(one("loglevel")) ?? "INFO",
     env: environmentOf(context),
   };
@@ -91,7 +99,8 @@ function workOf(
   }
   const type = session ?? sessionType(one("sessiontype"));
   const line = command ?? remote;
-  if (type === "none" || stdio) return { kind: "none" };
+  if (stdio) return { kind: "stdio", endpoint: stdio };
+  if (type === "none") return { kind: "none" };
   if (type === "subsystem") {
     if (line === undefined) throw new WrongWords("You must specify a subsystem to invoke.");
     return { kind: "subsystem", name: line };

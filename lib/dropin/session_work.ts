@@ -9,7 +9,7 @@ import type { SshRequest } from "./ssh_request.ts";
 /** What ssh ends with when the command was killed, or when it was killed itself. */
 const KILLED = 255;
 
-/** Set in the process that `-f` leaves behind. */
+/** Set in the process that `-f` leaves behind: the id of the one that waits until it is ready. */
 export const IN_BACKGROUND = "HOLDFAST_SSH_IN_BACKGROUND";
 
 /** A session that is open, and what is to be done with it. */
@@ -47,6 +47,12 @@ export function endBySignals(log: SshLog): void {
       Deno.exit(KILLED);
     });
   }
+}
+
+/** The session is under way: whoever started this process in the background need not wait any more. */
+export function announceBackground(): void {
+  const starter = Deno.env.get(IN_BACKGROUND);
+  if (starter !== undefined) Deno.kill(Number(starter), "SIGUSR2");
 }
 
 /** ssh tells nobody by which signal a command ended. */

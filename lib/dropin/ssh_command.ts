@@ -62,7 +62,7 @@ function beyondUs({ beyond, x11, control, forwards }: SshRequest): string | unde
   if (beyond) return beyond;
   if (x11 && Deno.env.get("DISPLAY")) return "-X";
   if (control) return `-O ${control}`;
-  return forwards.length > 0 ? "port forwarding" : undefined;
+  return forwards.some(({ kind }) => kind.startsWith("remote")) ? "-R" : undefined;
 }
 
 async function usageText(): Promise<string> {

@@ -7,6 +7,7 @@ import { planSession, SESSION_KEYWORDS, type SessionPlan } from "./session_plan.
 import type { SshLog } from "./ssh_log.ts";
 import type { SshRequest } from "./ssh_request.ts";
 import {
+  announceBackground,
   endBySignals,
   IN_BACKGROUND,
   type OpenWork,
@@ -47,7 +48,7 @@ export async function runSession(
       const { goOnInBackground }: typeof import("./background.ts") = await import(
         "./background.ts" as string
       );
-      return goOnInBackground(words);
+      return await goOnInBackground(words);
     }
     const context = purposeOf(plan) === purposeOf(guess)
       ? opened.context
@@ -69,6 +70,18 @@ function withAgent({ agent, ssh }: SshRequest): SshOptions {
 
 async function work(open: OpenWork): Promise<number> {
   const { plan, session, context, log } = open;
+  if (open.request.forwards.length > 0) {
+    const { startForwards }: typeof import("./port_forwards.ts") = await import(
+      "./port_forwards.ts" as string
+    );
+    await startForwards(open);
+  }
+  if (plan.work.kind === "stdio") {
+    const { forwardStdio }: typeof import("./stdio_forward.ts") = await import(
+      "./stdio_forward.ts" as string
+    );
+    return await forwardStdio(open, plan.work.endpoint);
+  }
   if (plan.work.kind === "none") {
     const { holdOpen }: typeof import("./hold_open.ts") = await import("./hold_open.ts" as string);
     return await holdOpen(open);
@@ -82,6 +95,7 @@ async function work(open: OpenWork): Promise<number> {
   const process = startProcess(session.router, context, processOptions(plan));
   await Promise.resolve(); // The command is on its way first.
   endBySignals(log);
+  announceBackground();
   makeBlocking();
   if (process.stdin) void feed(process.stdin);
   const [status] = await Promise.all([
@@ -92,7 +106,10 @@ async function work(open: OpenWork): Promise<number> {
   return statusOf(status);
 }
 
-function purposeOf({ work, terminal, agent }: SessionPlan): "command" | "terminal" | "channel" {
+type Purpose = "command" | "terminal" | "channel" | "net";
+
+function purposeOf({ work, terminal, agent }: SessionPlan): Purpose {
   if (terminal) return "terminal";
+  if (work.kind === "stdio") return "net";
   return agent || work.kind === "subsystem" ? "channel" : "command";
 }

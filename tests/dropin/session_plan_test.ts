@@ -28,7 +28,7 @@ test("session plan: what runs", () => {
     ["h a  b", {}, { kind: "command", line: "a  b" }],
     ["-s h sftp", {}, { kind: "subsystem", name: "sftp" }],
     ["-N h", {}, { kind: "none" }],
-    ["-W a:1 h", {}, { kind: "none" }],
+    ["-W a:1 h", {}, { kind: "stdio", endpoint: { host: "a", port: 1 } }],
     ["h", remote, { kind: "command", line: "echo 1" }],
     ["h a", { remotecommand: ["none"] }, { kind: "command", line: "a" }],
     ["h", { sessiontype: ["none"] }, { kind: "none" }],
