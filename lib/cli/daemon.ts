@@ -1,5 +1,6 @@
 /** `holdfast daemon`: hold the connections. Clients start it with `--announce` when there is none. */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
+import { restoreEnvironment } from "../rendezvous/build_info.ts";
 import {
   LOG_LEVELS,
   type LogLevel,
@@ -49,6 +50,7 @@ export async function run(args: string[]): Promise<number> {
   if (positionals.length > 0) {
     throw new HoldfastError("usage", `Cannot read "${positionals[0]}": daemon takes no arguments`);
   }
+  if (given.announce || given.foreground) restoreEnvironment();
   if (!given.announce) {
     const settings = readSettings(given);
     if (!given.foreground) return await startInBackground(settings);

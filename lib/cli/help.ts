@@ -4,6 +4,8 @@
  */
 
 import { HoldfastError } from "../core/errors.ts";
+import { PROTOCOL_VERSION } from "../core/constants.ts";
+import { buildInfo } from "../rendezvous/build_info.ts";
 import { VERSION } from "../rendezvous/version.ts";
 import { type CommandModule, COMMANDS } from "./command_table.ts";
 import { nearest } from "../rendezvous/nearest.ts";
@@ -21,11 +23,20 @@ export async function answer(words: readonly string[]): Promise<number> {
     console.error(overview());
     return 2;
   }
-  if (word === "--version") console.log(`holdfast ${VERSION}`);
+  if (word === "--version") console.log(version());
   else if (word !== "help" && word !== "--help" && word !== "-h") throw await unknownWord(word);
   else if (topic === undefined || topic.startsWith("-")) console.log(overview());
   else await printCommandHelp(topic);
   return 0;
+}
+
+/** Release, what it was made from, and what it speaks and runs on. */
+function version(): string {
+  const build = buildInfo();
+  const origin = build
+    ? `commit ${build.commit}, core ${build.coreHash.slice(0, 12)}`
+    : "source tree";
+  return `holdfast ${VERSION} (${origin}, protocol ${PROTOCOL_VERSION}, deno ${Deno.version.deno})`;
 }
 
 /** Prints what `holdfast NAME --help` prints. */
@@ -48,7 +59,8 @@ export function commandHelp(
 
 /** The text of `holdfast help`. */
 function overview(): string {
-  const rows = Object.entries(COMMANDS).map(([name, { summary }]) => [name, summary] as const);
+  const rows = Object.entries(COMMANDS).filter(([, { hidden }]) => !hidden)
+    .map(([name, { summary }]) => [name, summary] as const);
   return `Usage: holdfast COMMAND [options] ...
 
 Keep connections to machines open and use them from any program.

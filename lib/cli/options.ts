@@ -151,7 +151,7 @@ export const TIMEOUT_OPTION = {
   },
 } satisfies OptionTable;
 
-/** ssh's own options, for `exec`, `put`, `fetch` and `client`; they mean what they mean there. */
+/** ssh's own options, for `exec`, `put`, `fetch` and `client`; they mean what they mean there. And ours of that kind. */
 export const SSH_OPTIONS = {
   configFile: {
     short: "F",
@@ -181,6 +181,7 @@ export const SSH_OPTIONS = {
     parse: word,
     help: "set an option of ssh_config",
   },
+  openssh: { long: "openssh", help: "connect with the system's ssh, whatever else could" },
   passwordCommand: {
     long: "password-command",
     value: "COMMAND",
@@ -194,10 +195,10 @@ export const SSH_OPTIONS = {
  * process, where `client/ask.ts` finds it.
  */
 export function sshOptions<T extends ParsedOptions<typeof SSH_OPTIONS>>(
-  { configFile, identityFiles, port, user, jump, options, passwordCommand }: T,
+  { configFile, identityFiles, port, user, jump, options, openssh, passwordCommand }: T,
 ): SshOptions {
   if (passwordCommand !== undefined) Deno.env.set("HOLDFAST_PASSWORD_COMMAND", passwordCommand);
-  return { configFile, identityFiles, port, user, jump, options };
+  return { configFile, identityFiles, port, user, jump, options, openssh: openssh || undefined };
 }
 
 /** How an option is written: its long form where it has one. */

@@ -3,7 +3,7 @@ import { connectDaemon, type SshOptions } from "../client/session.ts";
 import { type ProgressLine, terminalProgress } from "../client/progress.ts";
 import type { TransferOptions } from "../client/transfer.ts";
 import type { ByteSink, ByteSource } from "../core/host.ts";
-import { writeAll } from "../core/host_deno.ts";
+import { writeAll } from "../core/processes_deno.ts";
 import { osError } from "../core/os_error.ts";
 import { printable } from "../core/printable.ts";
 import type { Router } from "../core/router.ts";

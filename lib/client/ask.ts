@@ -44,7 +44,7 @@ export function answerQuestion(
 }
 
 async function ask(
-  { prompt, echo, kind, host }: JsonObject,
+  { prompt, echo, kind, host, hint }: JsonObject,
   { signal }: { signal: AbortSignal },
 ): Promise<string | null> {
   const text = printable(String(prompt), { multiline: true });
@@ -54,11 +54,13 @@ async function ask(
   }
   const program = askProgram();
   const words = [program.path, text];
-  if (program.when === "always") return await runProgram(words, { name: "SSH_ASKPASS", signal });
+  const env: Record<string, string> = hint ? { SSH_ASKPASS_PROMPT: String(hint) } : {};
+  const how = { name: "SSH_ASKPASS", env, signal };
+  if (program.when === "always") return await runProgram(words, how);
   using terminal = openTerminal();
   if (terminal) return await askOnTerminal(terminal, { text, echo: echo === true, signal });
   if (program.when === "never") return null;
-  return await runProgram(words, { name: "SSH_ASKPASS", signal });
+  return await runProgram(words, how);
 }
 
 /** Places that the command has answered for: one that was not right is not tried again. */
@@ -109,7 +111,6 @@ async function runProgram(
   { name, env, signal }: { name: string; env?: Record<string, string>; signal: AbortSignal },
 ): Promise<string | null> {
   try {
-    // ssh gives a hint (SSH_ASKPASS_PROMPT) only with questions that the daemon never asks.
     const { success, stdout } = await new Deno.Command(path, {
       args,
       env,

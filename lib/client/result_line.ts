@@ -1,6 +1,6 @@
 /** The JSON line that answers one command or action, for `exec --json` and the relay's `--json`. */
 import type { HoldfastError } from "../core/errors.ts";
-import { writeAll } from "../core/host_deno.ts";
+import { writeAll } from "../core/processes_deno.ts";
 import type { Captured } from "./capture.ts";
 import { statusOf } from "./remote_process.ts";
 

@@ -20,9 +20,10 @@ export interface OpenRequest {
   ssh?: SshOptions;
   /**
    * What the context is for: a first command need not wait for the core, a terminal needs an SSH channel, and so does
-   * a `channel` (a subsystem, an agent) where there is one. `net`: connections from there.
+   * a `channel` (a subsystem, an agent) where there is one; `code` has the core wherever there can be one. `net`:
+   * connections from there.
    */
-  purpose?: "command" | "files" | "terminal" | "channel" | "net";
+  purpose?: "command" | "code" | "files" | "terminal" | "channel" | "net";
   /** A password that need not be asked for (the relay's init block). */
   password?: string;
   /** The same for sudo, su and doas. */
@@ -58,6 +59,8 @@ export const SENT_ENVIRONMENT = [
   "LOGNAME",
   "PATH",
   "SSH_AUTH_SOCK",
+  // GSSAPI's tickets.
+  "KRB5CCNAME",
   // Where names of stacks are looked up.
   "XDG_CONFIG_HOME",
   "HOLDFAST_HOSTS",

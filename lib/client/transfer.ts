@@ -2,22 +2,23 @@
  * Files and trees between this machine and a context, for `put`, `fetch` and the relay. One stream carries
  * everything, right behind the call: a small file takes one round trip.
  */
-import { ContentDigest } from "../core/content_digest.ts";
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { ByteSink, ByteSource, Host } from "../core/host.ts";
 import { denoHost } from "../core/host_deno.ts";
 import type { Json } from "../core/json.ts";
 import type { Router } from "../core/router.ts";
 import { ReceiveStream, SendStream } from "../core/stream.ts";
+import { verified } from "../core/tree_file.ts";
 import {
-  DATA,
-  decodeEntry,
-  END_OF_FILE,
+  checkEntry,
   END_OF_TREE,
-  ENTRY,
+  malformed,
+  PACK,
+  type TreeEntry,
   type TreeEvents,
   TreeReader,
   type TreeTotals,
+  unpack,
 } from "../core/tree_format.ts";
 import { receiveTree, type TreeSource } from "../core/tree_receiver.ts";
 import { type Readable, sendTree } from "../core/tree_sender.ts";
@@ -187,32 +188,28 @@ async function receiveContent(
 ): Promise<TreeTotals> {
   const totals: TreeTotals = { files: 0, directories: 0, links: 0, bytes: 0, skipped: 0 };
   const reader = new TreeReader(source);
-  const digest = new ContentDigest();
-  let size: number | null = null;
+  let entry: TreeEntry | null = null;
+  const pass = async (block: Uint8Array) => {
+    if (block.length > 0) await sink.write(block);
+    totals.bytes += block.length;
+    const size = entry!.size ?? 0;
+    onProgress?.({ path: "-", done: totals.bytes, size, totals });
+  };
   for (
     let record = await reader.next();
     record.type !== END_OF_TREE;
     record = await reader.next()
   ) {
-    const { type, payload } = record;
-    if (type === ENTRY) {
-      const entry = decodeEntry(payload, 0);
-      if (entry.type !== "file" || size !== null) {
+    if (record.type !== PACK) throw malformed();
+    for (const packed of await unpack(record.payload)) {
+      if (entry || packed.entry?.type !== "file") {
         throw new HoldfastError("usage", `Cannot write to standard output: it is not one file`);
       }
-      size = entry.size ?? 0;
-    } else if (size === null || totals.files > 0) {
-      throw new HoldfastError("protocol", "Cannot read tree: a record is out of place");
-    } else if (type === DATA) {
-      await Promise.all([digest.update(payload), sink.write(payload)]);
-      totals.bytes += payload.length;
-      onProgress?.({ path: "-", done: totals.bytes, size, totals });
-    } else if (type === END_OF_FILE) {
-      if (!await digest.matches(payload)) {
-        throw new HoldfastError(
-          "corrupt",
-          "Cannot verify what was written: it was damaged on the way",
-        );
+      entry = checkEntry(packed.entry, 0);
+      if (packed.content) await pass(packed.content);
+      else {
+        const blocks = verified("-", () => reader.next());
+        for (let block = await blocks(); block; block = await blocks()) await pass(block);
       }
       totals.files++;
     }

@@ -1,6 +1,6 @@
 /** One context as its services see it: where they run, whom they speak for, and what ends with it. */
 import { DETACHING } from "./constants.ts";
-import type { Host } from "./host.ts";
+import type { ProcessHost } from "./host.ts";
 import type { Importer } from "./importer.ts";
 import type { Router } from "./router.ts";
 import { serve, type Service } from "./service.ts";
@@ -25,7 +25,7 @@ export interface CoreToSend {
 
 export interface ContextOptions {
   router: Router;
-  host: Host;
+  host: ProcessHost;
   /** Its stack in the user's words: `web1,sudo`. */
   name: string;
   /** Whose tree it is: `ann@laptop:4711`. */
@@ -38,7 +38,7 @@ export interface ContextOptions {
 export class Context {
   readonly router: Router;
   /** Replaced by what is shipped later and can do more. */
-  host: Host;
+  host: ProcessHost;
   readonly name: string;
   readonly owner: string;
   readonly importer: Importer | null;

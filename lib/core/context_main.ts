@@ -4,11 +4,12 @@ import { Context } from "./context.ts";
 import { CORE_MODULES } from "./core_modules.ts";
 import { HoldfastError } from "./errors.ts";
 import { checkVersion, encodeGreeting, hex, readGreeting } from "./greeting.ts";
-import type { Host, Transport } from "./host.ts";
-import { denoHost, denoStdio } from "./host_deno.ts";
-import { nodeHost, nodeStdio } from "./host_node.ts";
+import type { ProcessHost, Transport } from "./host.ts";
 import { Importer } from "./importer.ts";
 import { Link } from "./link.ts";
+import { nodeProcess } from "./node_process.ts";
+import { denoProcesses, denoStdio } from "./processes_deno.ts";
+import { nodeProcesses, nodeStdio } from "./processes_node.ts";
 import { start as startProcesses } from "./process_service.ts";
 import { Router } from "./router.ts";
 
@@ -29,7 +30,7 @@ interface Birth {
 async function main({ core, inflate }: FirstStage): Promise<void> {
   const onDeno = "Deno" in globalThis;
   if (onDeno) restoreEnvironment();
-  const host: Host = onDeno ? denoHost : nodeHost();
+  const host: ProcessHost = onDeno ? denoProcesses : nodeProcesses();
   const transport: Transport = onDeno ? denoStdio() : nodeStdio();
   const digest = await crypto.subtle.digest("SHA-256", core as BufferSource);
   const hash = hex(new Uint8Array(digest));
@@ -41,7 +42,7 @@ async function main({ core, inflate }: FirstStage): Promise<void> {
     id,
     parentIds: parents,
     onWarning: (text) =>
-      router.sendJson({ dst: parents[0], handle: FORWARD_LOG, replyTo: 0 }, {
+      router.sendJson({ dst: parents.at(-1)!, handle: FORWARD_LOG, replyTo: 0 }, {
         level: "warn",
         text,
       }),
@@ -80,6 +81,6 @@ const stage = (globalThis as { holdfast?: FirstStage }).holdfast;
 if (stage) main(stage).then(() => exit(0), () => exit(1));
 
 function exit(status: number): void {
-  // deno-lint-ignore no-explicit-any
-  (globalThis as any).process.exit(status);
+  if ("Deno" in globalThis) Deno.exit(status);
+  nodeProcess().exit(status);
 }

@@ -1,6 +1,8 @@
 /** Carries files and trees for other contexts: one stream each, in either direction. */
 import { HoldfastError, toHoldfastError } from "./errors.ts";
-import type { Host } from "./host.ts";
+import type { Host, ProcessHost } from "./host.ts";
+import { denoHost } from "./host_deno.ts";
+import { nodeHost } from "./host_node.ts";
 import type { StartServices } from "./context.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Call, Service } from "./service.ts";
@@ -27,9 +29,15 @@ export interface ReceiveArguments {
 }
 
 export const start: StartServices = ({ host }) => {
-  const files = new FileService(host);
+  const files = new FileService(withFiles(host));
   return { services: { file: files.service }, close: () => files.close() };
 };
+
+/** The files of this machine, for a host that has none of its own. */
+function withFiles(host: ProcessHost): Host {
+  if ("openRead" in host) return host as Host;
+  return host.runtime === "deno" ? denoHost : nodeHost();
+}
 
 /** The methods `send` and `receive`. */
 export class FileService {

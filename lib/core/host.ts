@@ -44,7 +44,7 @@ export interface Child {
   /** Signals the whole process group (`"SIGTERM"`); no error if it is gone. */
   kill(signal: string): void;
   /** Whether the process or another one of its group is still there; false where that cannot be known. */
-  isAlive(): boolean;
+  isAlive(): boolean | Promise<boolean>;
   /** Tells the terminal its new size; without a terminal it does nothing. */
   resize(size: TerminalSize): void;
 }
@@ -87,8 +87,8 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
-/** Relative paths are relative to the user's home. */
-export interface Host {
+/** What every context needs of its machine. Relative paths are relative to the user's home. */
+export interface ProcessHost {
   readonly runtime: "deno" | "node" | "bun" | "direct";
   /** The runtime's program; null on a direct target. */
   readonly runtimePath: string | null;
@@ -96,6 +96,10 @@ export interface Host {
   readonly shell: string | null;
   spawn(options: SpawnOptions): Promise<Child>;
   home(): string;
+}
+
+/** Files too: what transfers need. */
+export interface Host extends ProcessHost {
   stat(path: string): Promise<FileInfo>;
   lstat(path: string): Promise<FileInfo>;
   /** Names, unsorted, without `.` and `..`. */

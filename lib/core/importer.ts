@@ -2,6 +2,7 @@
  * Code that travels: asks the parent for modules, keeps them as they came, runs them, and hands them on to children.
  * Every context has one; the root's has a `find` in place of a parent.
  */
+import { builtin } from "./builtin.ts";
 import { FORWARD_MODULE, GET_MODULE, LOAD_MODULE } from "./constants.ts";
 import { HoldfastError, toHoldfastError, type WireError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
@@ -16,8 +17,10 @@ export interface Module {
   id: string;
   /** Modules that it needs, in the order in which they are sent ahead; what they need is among them. */
   needs: string[];
-  /** Where each name that it requires leads: to an id. What is not listed is a module of the core. */
+  /** Where each name that it requires leads: to an id, or to `node:NAME`. */
   requires: Record<string, string>;
+  /** One of Holdfast's own: what else it requires is a module of the core. */
+  own?: boolean;
   /** A CommonJS script, raw deflate. */
   source: Uint8Array;
 }
@@ -65,10 +68,11 @@ export class Importer {
 
   /** Runs a module, once, with all that it needs; resolves with its exports. Rejects with why it cannot be had. */
   async load(id: string): Promise<unknown> {
+    const loaded = this.#loaded.get(id);
+    if (loaded) return loaded.exports;
     const { needs } = await this.#have(id);
     const scripts = new Map<string, string>();
     for (const each of [...needs, id]) {
-      if (this.#loaded.has(each)) continue;
       scripts.set(each, await this.#options.inflate((await this.#have(each)).source));
     }
     return this.#run(id, scripts);
@@ -83,19 +87,22 @@ export class Importer {
   #run(id: string, scripts: Map<string, string>): unknown {
     const loaded = this.#loaded.get(id);
     if (loaded) return loaded.exports;
-    const { requires } = this.#modules.get(id)!;
-    const script = scripts.get(id)!;
+    const { requires, own } = this.#modules.get(id)!;
     const require = (name: string): unknown => {
-      if (Object.hasOwn(requires, name)) return this.#run(requires[name], scripts);
-      const own = name.slice(name.lastIndexOf("/") + 1).replace(/\.ts$/, "");
-      if (Object.hasOwn(this.#options.core, own)) return this.#options.core[own];
+      const leads = Object.hasOwn(requires, name) ? requires[name] : name;
+      if (leads.startsWith("node:")) return builtin(leads);
+      if (leads !== name) return this.#run(leads, scripts);
+      const part = name.slice(name.lastIndexOf("/") + 1).replace(/\.ts$/, "");
+      if (own && Object.hasOwn(this.#options.core, part)) return this.#options.core[part];
       throw new HoldfastError("not_found", `Cannot load ${id}: it needs ${name}`);
     };
     const module = { exports: {} as unknown };
     // Known before it runs: a circle of imports finds what there is of it so far.
     this.#loaded.set(id, module);
     try {
-      new Function("module", "exports", "require", script)(module, module.exports, require);
+      // Not Function: that adds lines, and stacks would not tell where it broke.
+      const run = (0, eval)(`(function(module,exports,require){${scripts.get(id)}\n})`);
+      run(module, module.exports, require);
       return module.exports;
     } catch (error) {
       this.#loaded.delete(id);
@@ -141,8 +148,11 @@ export class Importer {
   async #find(id: string, find: (id: string) => Promise<Module>): Promise<void> {
     try {
       const module = await find(id);
-      for (const need of module.needs) if (!this.#modules.has(need)) await this.#find(need, find);
-      this.#modules.set(id, module);
+      // Circles of imports are possible; what the needed ones need is among them.
+      const missing = module.needs.filter((need) => !this.#modules.has(need));
+      for (const each of [...await Promise.all(missing.map(find)), module]) {
+        this.#modules.set(each.id, each);
+      }
     } catch (error) {
       throw toHoldfastError(error);
     }
@@ -167,7 +177,7 @@ export class Importer {
   #onLoad({ auth, payload }: Frame, link: Link | null): void {
     if (link !== this.#router.parentLink || !this.#router.hasParentAuthority(auth)) return;
     const end = payload.indexOf(0x0a);
-    const { id, needs, requires, error } = decodeJson(payload.subarray(0, end));
+    const { id, needs, requires, own, error } = decodeJson(payload.subarray(0, end));
     const name = id as string;
     if (error) {
       const { kind, description } = error as unknown as WireError;
@@ -177,6 +187,7 @@ export class Importer {
       id: name,
       needs: needs as string[],
       requires: requires as Record<string, string>,
+      own: own as boolean | undefined,
       source: payload.slice(end + 1),
     });
     this.#waits.get(name)?.settle();

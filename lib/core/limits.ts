@@ -26,6 +26,10 @@ export const LIMITS = {
   noise: 256 * 1024,
   /** JSON of a greeting. */
   greeting: 64 * 1024,
+  /** Arguments or the result of a called function, encoded; also one item of an iterable or a channel. */
+  value: 64 * 1024 * 1024,
+  /** Nesting of such a value. */
+  valueDepth: 256,
   /** Source after decompression. */
   source: 8 * 1024 * 1024,
 } as const;

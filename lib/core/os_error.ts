@@ -38,3 +38,12 @@ export async function attempt<T>(action: string, operation: () => Promise<T> | T
     throw osError(action, error);
   }
 }
+
+/** {@linkcode attempt} for what is done when it returns. */
+export function attemptNow<T>(action: string, operation: () => T): T {
+  try {
+    return operation();
+  } catch (error) {
+    throw osError(action, error);
+  }
+}

@@ -1,14 +1,19 @@
 /** Runs processes for other contexts: their streams, their signals, and their end when the caller goes. */
 import { HoldfastError, toHoldfastError } from "./errors.ts";
-import type { ByteSource, Child, ExitStatus, Host, SpawnOptions } from "./host.ts";
+import type { ByteSource, Child, ExitStatus, ProcessHost, SpawnOptions } from "./host.ts";
 import type { StartServices } from "./context.ts";
 import type { Json, JsonObject } from "./json.ts";
 import type { Call, Service } from "./service.ts";
-import { SpareShell } from "./spare_shell.ts";
 import { pump, ReceiveStream, SendStream } from "./stream.ts";
 
 /** What a process group gets when nobody wants it any more, and milliseconds to end before what follows. */
 const ENDING = [["SIGHUP", 1000], ["SIGTERM", 2000], ["SIGKILL", 1000]] as const;
+
+/**
+ * Milliseconds that the end of an output waits for the exit status, which mostly comes with it: all that a command
+ * has to say at its end then travels in one batch.
+ */
+const END_GRACE = 5;
 
 /**
  * Arguments of `process.exec`. Streams are handles that the caller opened. The reply is an
@@ -37,15 +42,12 @@ export const start: StartServices = (context) => {
 };
 
 export class ProcessService {
-  readonly #at: { readonly host: Host };
+  readonly #at: { readonly host: ProcessHost };
   readonly #running: Map<string, Running> = new Map();
 
-  readonly #spare: SpareShell;
-
   /** `at.host` is looked up anew for each process. */
-  constructor(at: { readonly host: Host }) {
+  constructor(at: { readonly host: ProcessHost }) {
     this.#at = at;
-    this.#spare = new SpareShell(at.host);
   }
 
   /** The methods `exec`, `signal` and `resize`; the latter two name a process by its stdout handle. */
@@ -75,10 +77,7 @@ export class ProcessService {
   /** Ends every process that may not outlive its caller; resolves when they are gone. */
   async close(): Promise<void> {
     const running = [...this.#running.values()];
-    await Promise.all([
-      this.#spare.close(),
-      ...running.map((one) => one.leave ? one.done : terminate(one)),
-    ]);
+    await Promise.all(running.map((one) => one.leave ? one.done : terminate(one)));
   }
 
   async #exec(args: ExecArguments, call: Call): Promise<ExitStatus> {
@@ -91,7 +90,7 @@ export class ProcessService {
     try {
       stderr = SendStream.accept(call.router, at(args.stderr));
       if (args.stdin !== null) stdin = ReceiveStream.accept(call.router, at(args.stdin));
-      child = await this.#spare.take(args) ?? await this.#spawn(args);
+      child = await this.#spawn(args);
     } catch (error) {
       const reason = toHoldfastError(error);
       stdin?.cancel(reason);
@@ -100,8 +99,21 @@ export class ProcessService {
       throw reason;
     }
     const key = `${call.src},${args.stdout}`;
-    const output = [deliver(child.stdout, stdout), deliver(child.stderr, stderr)];
-    const done = Promise.all([child.exit, ...output]);
+    const { exit } = child;
+    const ended: SendStream[] = [];
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const onEnd = (stream: SendStream) => {
+      ended.push(stream);
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        for (const one of ended.splice(0)) void one.close();
+      }, END_GRACE);
+    };
+    const output = [
+      deliver(child.stdout, stdout).then(onEnd.bind(null, stdout)),
+      deliver(child.stderr, stderr).then(onEnd.bind(null, stderr)),
+    ];
+    const done = Promise.all([exit, ...output]);
     const running: Running = { child, leave: args.leave ?? false, done };
     this.#running.set(key, running);
     const onAbort = () => void terminate(running);
@@ -109,12 +121,22 @@ export class ProcessService {
     if (call.signal.aborted) onAbort();
     void feed(stdin, child);
     try {
-      return (await done)[0];
+      const [status] = await done;
+      void stdout.close();
+      void stderr.close();
+      call.reply({ ...status });
+      await Promise.resolve(); // All this leaves before we tidy up.
+      return status;
+    } catch (error) {
+      const reason = toHoldfastError(error);
+      stdout.abort(reason);
+      stderr.abort(reason);
+      throw reason;
     } finally {
+      clearTimeout(timer);
       this.#running.delete(key);
       call.signal.removeEventListener("abort", onAbort);
       stdin?.cancel();
-      setTimeout(() => this.#spare.refill(), 0);
     }
   }
 
@@ -124,14 +146,23 @@ export class ProcessService {
     try {
       return await host.spawn(args);
     } catch (error) {
-      const homeless = await host.stat(args.cwd ?? "").then(() => false, (reason) => {
-        if (args.cwd) throw reason;
-        return true;
-      });
-      if (!homeless) throw error;
-      return await host.spawn({ ...args, cwd: "/" });
+      if (await isEnterable(host, args.cwd ?? host.home())) throw error;
+      if (args.cwd === undefined) return await host.spawn({ ...args, cwd: "/" });
+      const text = `Cannot run in ${JSON.stringify(args.cwd)}: no such directory, or no permission`;
+      throw new HoldfastError("not_found", text);
     }
   }
+}
+
+/** By trying: what a runtime says of a failed start does not tell a missing program from a missing directory. */
+async function isEnterable(host: ProcessHost, path: string): Promise<boolean> {
+  const command = ["/bin/sh", "-c", 'cd "$HOME"; cd "$0"', path];
+  const child = await host.spawn({ command, cwd: "/" }).catch(() => null);
+  if (!child) return true;
+  child.stdout.cancel();
+  child.stderr.cancel();
+  await child.stdin.close();
+  return (await child.exit).code === 0;
 }
 
 /** HUP, then TERM, then KILL to the whole group, until it has ended and its output is closed. */
@@ -145,9 +176,9 @@ async function terminate({ child, leave, done }: Running): Promise<void> {
     });
     const ended = await Promise.race([done.then(() => true, () => true), waited]);
     // The leader's end is not the group's: what ignored the signal gets its time, too.
-    if (ended && child.isAlive()) await waited;
+    if (ended && await child.isAlive()) await waited;
     clearTimeout(timer);
-    if (ended && !child.isAlive()) return;
+    if (ended && !await child.isAlive()) return;
   }
 }
 
@@ -162,10 +193,12 @@ async function feed(stdin: ReceiveStream | null, child: Child): Promise<void> {
   }
 }
 
-/** Sends a process's output; when nobody reads it any more, it is drained so that the process can end. */
+/** Sends a process's output but its end; when nobody reads it any more, it is drained so that the process can end. */
 async function deliver(source: ByteSource, stream: SendStream): Promise<void> {
   try {
-    await pump(source, stream);
+    for (let bytes = await source.read(); bytes !== null; bytes = await source.read()) {
+      await stream.write(bytes);
+    }
   } catch {
     while (await source.read().catch(() => null));
   }

@@ -11,6 +11,11 @@ export interface Call {
   router: Router;
   /** Aborted when the caller cancels or goes away. */
   signal: AbortSignal;
+  /**
+   * Answers before the method returns, whose value is then ignored: for an answer that is to leave in one batch
+   * with what the method sent just now.
+   */
+  reply(value: Json): void;
 }
 
 export interface Method {
@@ -30,6 +35,12 @@ export function serve(router: Router, services: Record<string, Service>): void {
 
   async function answer({ src, auth, replyTo }: Frame, request: JsonObject): Promise<void> {
     const controller = new AbortController();
+    let answered = false;
+    const send = (reply: JsonObject): void => {
+      if (answered || controller.signal.aborted) return;
+      answered = true;
+      router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, reply);
+    };
     let reply: JsonObject;
     try {
       const method = find(services, request);
@@ -41,7 +52,8 @@ export function serve(router: Router, services: Record<string, Service>): void {
       router.addMirror(src, replyTo, { from: src, onFrame() {}, onDead: abort });
       try {
         const args = (request.args ?? {}) as JsonObject;
-        const call = { src, router, signal: controller.signal };
+        const { signal } = controller;
+        const call = { src, router, signal, reply: (value: Json) => send({ ok: value }) };
         reply = { ok: await method.handle(args, call) ?? null };
       } finally {
         if (!controller.signal.aborted) router.removeMirror(src, replyTo);
@@ -49,9 +61,7 @@ export function serve(router: Router, services: Record<string, Service>): void {
     } catch (error) {
       reply = { error: { ...toHoldfastError(error).toWire() } };
     }
-    if (!controller.signal.aborted) {
-      router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, reply);
-    }
+    send(reply);
   }
 }
 

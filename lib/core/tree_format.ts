@@ -3,23 +3,35 @@
  * An entry is named by its depth and one path component, never by a path, so none can lead elsewhere.
  * Written by `tree_sender.ts`, read by `tree_receiver.ts` and by a fetch to standard output.
  */
+import { sha256 } from "./content_digest.ts";
 import { HoldfastError } from "./errors.ts";
 import type { ByteSink, FileType } from "./host.ts";
 import { decodeJson, encodeJson, type JsonObject } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 
-/** A {@linkcode TreeEntry} as JSON. A file's data and end follow its entry. */
-export const ENTRY = 1;
-/** Content of the current file: exactly {@linkcode BLOCK} bytes, less only in the last one. */
+/**
+ * Entries and the content of small files: SHA-256 of what follows it, `length u32` of JSON
+ * `{entries: TreeEntry[]}`, that JSON, the content of each file that is `whole`, in order.
+ */
+export const PACK = 1;
+/** Content of the file that the last pack ended with: exactly {@linkcode BLOCK} bytes, less only in the last one. */
 export const DATA = 2;
-/** The end of the current file: its digest, see `content_digest.ts`. */
+/** The end of that file: its digest, see `content_digest.ts`. */
 export const END_OF_FILE = 3;
 /** Nothing follows. */
 export const END_OF_TREE = 4;
 
 /** Bytes of content that are hashed and written at once. */
 export const BLOCK = 1024 * 1024;
+/** Of a record. */
 const HEADER = 5;
+/** Of a pack. */
+const PREFIX = 36;
+/** Bytes after which a pack is sent; the file that it ends with may be longer. */
+const PACKED = LIMITS.chunk;
+/** About what an entry takes in a pack. */
+const ENTRY_SIZE = 256;
+const EMPTY = new Uint8Array(0);
 
 export interface TreeEntry {
   /** `other` is only reported: nothing of it is sent. */
@@ -32,8 +44,10 @@ export interface TreeEntry {
   mode: number | null;
   /** Milliseconds since the epoch; null: now. */
   mtime: number | null;
-  /** Bytes that a file seemed to have; its content decides. */
+  /** Bytes that a file seemed to have; its content decides, unless it is whole. */
   size?: number;
+  /** All of the file's content is in the pack; otherwise DATA and END_OF_FILE follow. */
+  whole?: boolean;
   /** Where a symlink leads. */
   target?: string;
 }
@@ -66,48 +80,82 @@ export interface TreeProgress {
   totals: TreeTotals;
 }
 
-/** Gathers small records, so that a thousand small files do not become three thousand frames. */
+/** Gathers entries, so that a thousand small files do not become three thousand frames and digests. */
 export class TreeWriter {
   readonly #sink: ByteSink;
-  readonly #buffer = new Uint8Array(LIMITS.chunk);
-  #used = 0;
+  #entries: TreeEntry[] = [];
+  #contents: Uint8Array[] = [];
+  #gathered = 0;
+  /** The pack on its way; its failure is told to whoever sends the next record. */
+  #sending: Promise<void> = Promise.resolve();
 
   constructor(sink: ByteSink) {
     this.#sink = sink;
   }
 
-  entry(entry: TreeEntry): Promise<void> {
-    return this.record(ENTRY, encodeJson(entry as unknown as JsonObject));
+  /** `content`: all of it, of a small file. What follows without it is the file's records. */
+  async entry(entry: TreeEntry, content?: Uint8Array): Promise<void> {
+    this.#entries.push(content ? { ...entry, size: content.length, whole: true } : entry);
+    if (content) this.#contents.push(content);
+    this.#gathered += ENTRY_SIZE + (content ?? entry.target ?? EMPTY).length;
+    if (this.#gathered >= PACKED) await this.#send();
   }
 
-  async record(type: number, payload: Uint8Array): Promise<void> {
-    const header = new Uint8Array(HEADER);
-    header[0] = type;
-    new DataView(header.buffer).setUint32(1, payload.length);
-    await this.#put(header);
-    await this.#put(payload);
+  async record(type: number, payload: Uint8Array = EMPTY): Promise<void> {
+    await this.flush();
+    await this.#sink.write(header(type, payload.length));
+    if (payload.length > 0) await this.#sink.write(payload);
   }
 
   /** Ends the tree and closes the sink. */
   async close(): Promise<void> {
-    await this.record(END_OF_TREE, new Uint8Array(0));
-    await this.flush();
+    await this.record(END_OF_TREE);
     await this.#sink.close();
-  }
-
-  async #put(bytes: Uint8Array): Promise<void> {
-    if (this.#used + bytes.length > this.#buffer.length) await this.flush();
-    if (bytes.length > this.#buffer.length) return this.#sink.write(bytes);
-    this.#buffer.set(bytes, this.#used);
-    this.#used += bytes.length;
   }
 
   /** Sends what was gathered: for when more may be long in coming. */
   async flush(): Promise<void> {
-    const used = this.#used;
-    this.#used = 0;
-    if (used > 0) await this.#sink.write(this.#buffer.subarray(0, used));
+    await this.#send();
+    await this.#sending;
   }
+
+  /** One pack is hashed and sent while the next one is gathered. */
+  async #send(): Promise<void> {
+    await this.#sending;
+    if (this.#entries.length === 0) return;
+    const pack = packed(this.#entries, this.#contents);
+    this.#entries = [];
+    this.#contents = [];
+    this.#gathered = 0;
+    this.#sending = sha256(pack.subarray(HEADER + PREFIX - 4)).then((digest) => {
+      pack.set(digest, HEADER);
+      return this.#sink.write(pack);
+    });
+    this.#sending.catch(() => {});
+  }
+}
+
+/** The record, with room for the digest. */
+function packed(entries: TreeEntry[], contents: Uint8Array[]): Uint8Array {
+  const json = encodeJson({ entries } as unknown as JsonObject);
+  const parts = [json, ...contents];
+  const size = parts.reduce((sum, { length }) => sum + length, PREFIX);
+  const pack = new Uint8Array(HEADER + size);
+  pack.set(header(PACK, size));
+  new DataView(pack.buffer).setUint32(HEADER + PREFIX - 4, json.length);
+  let at = HEADER + PREFIX;
+  for (const part of parts) {
+    pack.set(part, at);
+    at += part.length;
+  }
+  return pack;
+}
+
+function header(type: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(HEADER);
+  bytes[0] = type;
+  new DataView(bytes.buffer).setUint32(1, length);
+  return bytes;
 }
 
 export interface TreeRecord {
@@ -154,10 +202,33 @@ export class TreeReader {
   }
 }
 
-/** Checks and decodes an entry. Throws `protocol` or, for a name that could lead elsewhere, `refused`. */
-export function decodeEntry(payload: Uint8Array, stackDepth: number): TreeEntry {
-  const entry = decodeJson(payload) as unknown as TreeEntry;
-  const { depth, name, mode, mtime } = entry;
+/** An entry as it came; `content` is all of it. */
+export interface PackedEntry {
+  entry: TreeEntry;
+  content: Uint8Array | null;
+}
+
+/** Opens a pack. Throws `corrupt` or `protocol`; its entries are still to be checked. */
+export async function unpack(pack: Uint8Array): Promise<PackedEntry[]> {
+  if (pack.length < PREFIX) throw malformed();
+  const digest = await sha256(pack.subarray(PREFIX - 4));
+  if (digest.some((byte, at) => byte !== pack[at])) {
+    throw new HoldfastError("corrupt", "Cannot read tree: it was damaged on the way");
+  }
+  let at = PREFIX + new DataView(pack.buffer, pack.byteOffset).getUint32(PREFIX - 4);
+  const { entries } = decodeJson(pack.subarray(PREFIX, at)) as unknown as { entries: TreeEntry[] };
+  if (!Array.isArray(entries)) throw malformed();
+  return entries.map((entry) => {
+    if (!entry?.whole) return { entry, content: null };
+    const content = pack.subarray(at, at += entry.size!);
+    if (content.length !== entry.size) throw malformed();
+    return { entry, content };
+  });
+}
+
+/** Checks an entry. Throws `protocol` or, for a name that could lead elsewhere, `refused`. */
+export function checkEntry(entry: TreeEntry, stackDepth: number): TreeEntry {
+  const { depth, name, mode, mtime } = entry ?? {};
   if (typeof name === "string" ? !/^(?!\.\.?$)[^/\0]+$/.test(name) : depth !== 0) {
     throw new HoldfastError("refused", `Cannot receive ${JSON.stringify(name)}: not a file's name`);
   }
@@ -169,4 +240,8 @@ export function decodeEntry(payload: Uint8Array, stackDepth: number): TreeEntry 
     (entry.type === "symlink" && typeof entry.target !== "string")
   ) throw new HoldfastError("protocol", "Cannot read tree: an entry is malformed");
   return { ...entry, mode: mode === null ? null : mode & 0o7777 };
+}
+
+export function malformed(): HoldfastError {
+  return new HoldfastError("protocol", "Cannot read tree: a record is out of place");
 }

@@ -2,36 +2,36 @@
  * Writes the stream of a `tree_sender.ts` below a destination, as `cp -a` places it. The sender is not
  * trusted: whatever it sends, nothing outside the destination and the names asked for is written.
  */
-import { ContentDigest } from "./content_digest.ts";
-import { HoldfastError, toHoldfastError } from "./errors.ts";
+import { type HoldfastError, toHoldfastError } from "./errors.ts";
 import type { ByteSource, FileInfo, Host } from "./host.ts";
+import { QuickFiles, runtimeFiles } from "./quick_files.ts";
+import { removeTree } from "./remove_tree.ts";
+import { SyncBatch } from "./sync_batch.ts";
+import { TaskPool } from "./task_pool.ts";
+import { inPlace, temporaryBeside } from "./temporary.ts";
+import { type Blocks, verified, writeBlocks } from "./tree_file.ts";
 import {
-  BLOCK,
-  DATA,
-  decodeEntry,
-  END_OF_FILE,
+  checkEntry,
   END_OF_TREE,
-  ENTRY,
+  malformed,
+  PACK,
   type TreeEntry,
   type TreeEvents,
   TreeReader,
   type TreeRecord,
   type TreeTotals,
+  unpack,
 } from "./tree_format.ts";
+import {
+  notRegular,
+  orNull,
+  somethingElse,
+  TreePlaces,
+  type TreePlacesOptions,
+} from "./tree_places.ts";
 
-/** Entries that are written at once, and the bytes they may hold in memory. */
-const TASKS = 32;
-const HELD = 8 * 1024 * 1024;
-
-export interface ReceiveTreeOptions extends TreeEvents {
+export interface ReceiveTreeOptions extends TreeEvents, TreePlacesOptions {
   host: Host;
-  /** With a slash at its end it has to be a directory; empty: the home. */
-  destination: string;
-  /**
-   * The name of each source inside `destination` when that is a directory: one component; empty for the
-   * directory itself; null for content without a name, whose destination may not be a directory.
-   */
-  names: readonly (string | null)[];
 }
 
 /** What `receiveTree` reads from; `cancel` is told why. */
@@ -42,8 +42,9 @@ export type TreeSource = Pick<ByteSource, "read"> & { cancel(reason?: HoldfastEr
  * is unfinished and rejects with the first reason; files that were replaced before that stay replaced.
  *
  * - Verified: a file whose digest differs is not put in its place (`corrupt`).
- * - Atomic: a file is written beside its target, made durable and renamed over it.
- * - Bounded: at most {@linkcode TASKS} small files and two blocks of a large one are held in memory.
+ * - Atomic: a file is written beside its target, made durable and renamed over it. A directory that was asked
+ *   for and does not exist is made beside its place and renamed when everything in it is there.
+ * - Bounded: what waits to be written stays within `task_pool.ts`, and two blocks of a large file.
  */
 export async function receiveTree(
   source: TreeSource,
@@ -54,12 +55,15 @@ export async function receiveTree(
 
 /** A directory whose content is arriving. Its mode and time are set when that is complete. */
 interface Folder {
+  /** Where it is now. */
   path: string;
   entry: TreeEntry;
   parent: Folder | null;
   ready: Promise<void>;
   /** Made by this transfer: nothing else can be in it. */
   fresh: boolean;
+  /** Part of a tree that is not in its place yet. */
+  hidden: boolean;
   /** Entries below it that are unfinished, and one for those that may follow. */
   open: number;
 }
@@ -76,37 +80,47 @@ class Receiver {
   readonly #source: TreeSource;
   readonly #options: ReceiveTreeOptions;
   readonly #host: Host;
-  readonly #destination: string;
+  readonly #quick: QuickFiles;
+  readonly #batch: SyncBatch;
+  readonly #places: TreePlaces;
   readonly #reader: TreeReader;
   readonly #totals: TreeTotals = { files: 0, directories: 0, links: 0, bytes: 0, skipped: 0 };
-  readonly #seen: Set<string> = new Set();
-  readonly #tasks: Set<Promise<void>> = new Set();
+  readonly #tasks: TaskPool = new TaskPool((error) => this.#fail(error));
   readonly #stack: Folder[] = [];
-  #held = 0;
-  #inside = false;
+  /** Trees that are not in their place yet: from where they are to where they belong. */
+  readonly #hidden: Map<string, string> = new Map();
   #failure: HoldfastError | null = null;
 
   constructor(source: TreeSource, options: ReceiveTreeOptions) {
     this.#source = source;
     this.#options = options;
     this.#host = options.host;
-    this.#destination = options.destination || ".";
+    this.#quick = new QuickFiles(runtimeFiles(options.host));
+    this.#batch = new SyncBatch(options.host);
+    this.#places = new TreePlaces(options.host, options);
     this.#reader = new TreeReader(source);
   }
 
   async run(): Promise<TreeTotals> {
     try {
-      await this.#lookAtDestination();
+      await this.#places.prepare();
       for (let record = await this.#next(); record.type !== END_OF_TREE;) {
-        if (record.type !== ENTRY) throw malformed();
-        await this.#receive(decodeEntry(record.payload, this.#stack.length));
+        if (record.type !== PACK) throw malformed();
+        for (const { entry, content } of await unpack(record.payload)) {
+          if (this.#failure) throw this.#failure;
+          await this.#receive(checkEntry(entry, this.#stack.length), content);
+        }
         record = await this.#next();
       }
       this.#leave(0);
     } catch (error) {
       this.#fail(error);
     }
-    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    await this.#tasks.settled();
+    this.#batch.close();
+    for (const temporary of this.#hidden.keys()) {
+      await removeTree(this.#host, temporary).catch(() => {});
+    }
     if (this.#failure) throw this.#failure;
     return this.#totals;
   }
@@ -120,103 +134,36 @@ class Receiver {
   #fail(error: unknown): void {
     if (this.#failure) return;
     this.#failure = toHoldfastError(error);
+    for (const [temporary, path] of this.#hidden) {
+      this.#failure = inPlace(this.#failure, { temporary, path });
+    }
     this.#source.cancel(this.#failure);
-  }
-
-  /** Runs `task` beside others; waits while too much is under way. */
-  async #start(bytes: number, task: () => Promise<void>): Promise<void> {
-    while (this.#tasks.size >= TASKS || (this.#held > 0 && this.#held + bytes > HELD)) {
-      await Promise.race(this.#tasks);
-    }
-    this.#spawn(bytes, task);
-  }
-
-  #spawn(bytes: number, task: () => Promise<void>): Promise<void> {
-    this.#held += bytes;
-    const running: Promise<void> = task().catch((error) => this.#fail(error)).then(() => {
-      this.#held -= bytes;
-      this.#tasks.delete(running);
-    });
-    this.#tasks.add(running);
-    return running;
-  }
-
-  // Where things belong
-
-  async #lookAtDestination(): Promise<void> {
-    const { names } = this.#options;
-    const destination = this.#destination;
-    const found = await orNull(this.#host.stat(destination));
-    this.#inside = found?.type === "directory";
-    if (names.length > 1 && !this.#inside) {
-      throw new HoldfastError(
-        found ? "io" : "not_found",
-        `Cannot copy into ${JSON.stringify(destination)}: ${found ? "not a" : "no such"} directory`,
-      );
-    }
-  }
-
-  async #place(entry: TreeEntry): Promise<Place> {
-    if (entry.depth > 0) {
-      const parent = this.#stack[entry.depth - 1];
-      parent.open++;
-      const above = parent.path.endsWith("/") ? parent.path : `${parent.path}/`;
-      return { path: above + entry.name, parent, existing: null };
-    }
-    const { names } = this.#options;
-    const destination = this.#destination;
-    const name = names[entry.name as number];
-    if (name === undefined) throw malformed();
-    let path = destination;
-    if (this.#inside && name) path = `${destination.replace(/\/+$/, "")}/${name}`;
-    if (this.#seen.has(path)) {
-      throw new HoldfastError(
-        "io",
-        `Cannot write ${JSON.stringify(path)}: two sources have its name`,
-      );
-    }
-    this.#seen.add(path);
-    if (entry.type === "directory") return { path, parent: null, existing: null };
-    const place = { path, parent: null, existing: await orNull(this.#host.lstat(path)) };
-    // As cp does: content goes where a link leads, a link replaces a link.
-    for (let links = 0; place.existing?.type === "symlink" && entry.type === "file"; links++) {
-      const target = await this.#host.readLink(place.path);
-      const from = place.path.slice(0, place.path.lastIndexOf("/") + 1);
-      place.path = target.startsWith("/") ? target : from + target;
-      place.existing = await orNull(this.#host.lstat(place.path));
-      if (place.existing && links < 40) continue;
-      throw new HoldfastError(
-        "io",
-        `Cannot write ${JSON.stringify(path)}: it is a link to nothing`,
-      );
-    }
-    if (place.existing?.type === "other") throw notRegular(place.path);
-    if (place.existing?.type === "directory" || path.endsWith("/")) {
-      const why = place.existing ? "it is a directory" : "no such directory";
-      throw new HoldfastError("io", `Cannot write ${JSON.stringify(place.path)}: ${why}`);
-    }
-    return place;
   }
 
   // Entries
 
-  async #receive(entry: TreeEntry): Promise<void> {
+  async #place(entry: TreeEntry): Promise<Place> {
+    if (entry.depth === 0) return { ...await this.#places.place(entry), parent: null };
+    const parent = this.#stack[entry.depth - 1];
+    parent.open++;
+    const above = parent.path.endsWith("/") ? parent.path : `${parent.path}/`;
+    return { path: above + entry.name, parent, existing: null };
+  }
+
+  async #receive(entry: TreeEntry, content: Uint8Array | null): Promise<void> {
     this.#leave(entry.depth);
     const place = await this.#place(entry);
-    const { path } = place;
     if (entry.type === "directory") {
       this.#totals.directories++;
-      const folder: Folder = { ...place, entry, open: 1, ready: Promise.resolve(), fresh: false };
-      this.#stack.push(folder);
-      await this.#start(0, () => folder.ready = this.#makeDirectory(folder));
+      await this.#receiveDirectory(entry, place);
     } else if (entry.type === "symlink") {
       this.#totals.links++;
-      await this.#start(0, () => this.#makeLink(entry, place));
+      await this.#tasks.start(0, () => this.#makeLink(entry, place));
     } else if (entry.type === "file") {
-      await this.#receiveFile(entry, place);
+      await this.#receiveFile(entry, { ...place, content });
     } else {
       this.#totals.skipped++;
-      this.#options.onSkip?.(path);
+      this.#options.onSkip?.(this.#shown(place.path));
       this.#release(place.parent);
     }
   }
@@ -226,15 +173,41 @@ class Receiver {
     while (this.#stack.length > depth) this.#release(this.#stack.pop()!);
   }
 
-  /** An entry of `folder` is finished. After the last one the directory gets its mode and time. */
+  /** An entry of `folder` is finished. After the last one the directory is. */
   #release(folder: Folder | null): void {
-    if (folder && --folder.open === 0) {
-      this.#spawn(0, async () => {
-        await folder.ready;
-        await this.#setAttributes(folder.path, folder.entry);
-        this.#release(folder.parent);
-      });
+    if (!folder || --folder.open > 0) return;
+    this.#tasks.spawn(0, async () => {
+      const { path, entry, parent, ready } = folder;
+      await ready;
+      await this.#setAttributes(path, entry);
+      const destination = this.#hidden.get(path);
+      if (destination !== undefined) {
+        await this.#batch.sync(path);
+        await this.#host.rename(path, destination);
+        this.#hidden.delete(path);
+      }
+      this.#release(parent);
+    });
+  }
+
+  async #receiveDirectory(entry: TreeEntry, { path, parent, existing }: Place): Promise<void> {
+    const folder: Folder = {
+      path,
+      entry,
+      parent,
+      ready: Promise.resolve(),
+      fresh: false,
+      hidden: parent?.hidden ?? false,
+      open: 1,
+    };
+    this.#stack.push(folder);
+    if (existing) return;
+    if (!parent) {
+      folder.path = temporaryBeside(path);
+      folder.hidden = true;
+      this.#hidden.set(folder.path, path);
     }
+    await this.#tasks.start(0, () => folder.ready = this.#makeDirectory(folder));
   }
 
   async #makeDirectory(folder: Folder): Promise<void> {
@@ -244,93 +217,82 @@ class Receiver {
       await this.#host.mkdir(path, 0o700);
       folder.fresh = true;
     } catch (error) {
-      // The destination itself may be a link to a directory; below it links are not followed.
-      const top = this.#inside && path === this.#destination;
-      const found = await orNull(top ? this.#host.stat(path) : this.#host.lstat(path));
-      if (found?.type === "directory") return;
+      const found = await orNull(this.#host.lstat(path));
       if (!found) throw error;
-      const text = `Cannot make directory ${JSON.stringify(path)}: something else has its name`;
-      throw new HoldfastError("io", text);
+      if (found.type !== "directory") throw somethingElse(path);
     }
   }
 
-  async #makeLink(entry: TreeEntry, { path, parent }: Place): Promise<void> {
-    await parent?.ready;
-    await this.#checkReplaceable(path, parent);
-    await this.#replace(path, (temporary) => this.#host.symlink(entry.target!, temporary));
-    this.#release(parent);
+  async #makeLink(entry: TreeEntry, place: Place): Promise<void> {
+    await this.#putInPlace(place, (path) => this.#host.symlink(entry.target!, path));
+    this.#release(place.parent);
   }
 
-  /** A file of one block is written beside others, any other while it arrives. */
-  async #receiveFile(entry: TreeEntry, place: Place): Promise<void> {
-    const records: TreeRecord[] = [];
-    const next = async () => records.shift() ?? await this.#next();
-    const save = () => this.#save(entry, place, next);
-    if (entry.size! <= BLOCK) {
-      records.push(await this.#next());
-      if (records[0].type === DATA) records.push(await this.#next());
+  /** A small file is written beside others, any other while it arrives. */
+  async #receiveFile(
+    entry: TreeEntry,
+    { content, ...place }: Place & { content: Uint8Array | null },
+  ): Promise<void> {
+    const options = {
+      host: this.#host,
+      mode: entry.mode ?? place.existing?.mode ?? null,
+      mtime: entry.mtime,
+    };
+    const shown = this.#shown(place.path);
+    let done = 0;
+    const count = (block: Uint8Array) => {
+      this.#totals.bytes += block.length;
+      done += block.length;
+      const size = entry.size ?? null;
+      this.#options.onProgress?.({ path: shown, done, size, totals: this.#totals });
+    };
+    const save = async (write: (path: string) => Promise<void>) => {
+      await this.#putInPlace(place, write);
+      this.#totals.files++;
+      this.#release(place.parent);
+    };
+    if (content) {
+      count(content);
+      const rest = [content];
+      const blocks: Blocks = async () => rest.pop() ?? null;
+      const write = async (path: string) => {
+        const file = this.#quick.write(path, content, options);
+        if (!file) return await writeBlocks(path, { ...options, blocks });
+        if (place.parent?.hidden) {
+          return await this.#batch.add(file, { bytes: content.length, path });
+        }
+        await file.sync().finally(() => file.close());
+      };
+      await this.#tasks.start(content.length, () => save(write));
+    } else {
+      const blocks = verified(shown, () => this.#next(), count);
+      await this.#tasks.spawn(0, () => save((path) => writeBlocks(path, { ...options, blocks })));
     }
-    if (records.at(-1)?.type === END_OF_FILE) await this.#start(records[0].payload.length, save);
-    else await this.#spawn(0, save);
   }
 
-  async #save(entry: TreeEntry, place: Place, next: () => Promise<TreeRecord>): Promise<void> {
-    const { path, parent, existing } = place;
-    const mode = entry.mode ?? existing?.mode ?? null;
+  /**
+   * Lets `make` make something that is then in its place: in a hidden tree at once, elsewhere under a temporary
+   * name that is renamed, and removed when that fails.
+   */
+  async #putInPlace(
+    { path, parent }: Place,
+    make: (path: string) => Promise<void>,
+  ): Promise<void> {
     await parent?.ready;
-    await this.#checkReplaceable(path, parent);
-    await this.#replace(path, async (temporary) => {
-      const file = await this.#host.create(temporary, mode === null ? undefined : mode & 0o777);
-      const digest = new ContentDigest();
-      let busy: Promise<unknown> = Promise.resolve();
-      let done = 0;
-      try {
-        let record = await next();
-        for (; record.type === DATA; record = await next()) {
-          const { payload } = record;
-          await busy;
-          busy = Promise.all([digest.update(payload), file.write(payload)]);
-          busy.catch(() => {});
-          this.#count(path, payload.length, done += payload.length, entry.size);
-        }
-        await busy;
-        if (record.type !== END_OF_FILE) throw malformed();
-        if (!await digest.matches(record.payload)) {
-          const text = `Cannot write ${JSON.stringify(path)}: its content was damaged on the way`;
-          throw new HoldfastError("corrupt", text);
-        }
-        // Writing takes set-id bits away.
-        const again = mode !== null && mode & 0o7000 ? mode : null;
-        await this.#setAttributes(temporary, { ...entry, mode: again });
-        await file.sync();
-      } finally {
-        await busy.catch(() => {});
-        await file.close();
-      }
-    });
-    this.#totals.files++;
-    this.#release(parent);
-  }
-
-  /** What is neither file nor link in a directory that was there before must not be renamed over. */
-  async #checkReplaceable(path: string, parent: Folder | null): Promise<void> {
-    if (!parent || parent.fresh) return;
-    const found = await orNull(this.#host.lstat(path));
-    if (found?.type === "other") throw notRegular(path);
-  }
-
-  /** Makes something under a temporary name and renames it over `path`; removes it when that fails. */
-  async #replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
-    const name = `.holdfast-${crypto.randomUUID().slice(0, 8)}.tmp`;
-    const temporary = path.slice(0, path.lastIndexOf("/") + 1) + name;
+    if (this.#failure) throw this.#failure;
+    if (parent?.hidden) return await make(path);
+    if (parent && !parent.fresh) {
+      // What is neither file nor link must not be renamed over.
+      const found = await orNull(this.#host.lstat(path));
+      if (found?.type === "other") throw notRegular(path);
+    }
+    const temporary = temporaryBeside(path);
     try {
-      if (this.#failure) throw this.#failure;
       await make(temporary);
       await this.#host.rename(temporary, path);
     } catch (error) {
       await this.#host.remove(temporary).catch(() => {});
-      const { kind, message } = toHoldfastError(error);
-      throw new HoldfastError(kind, message.replaceAll(temporary, path), { cause: error });
+      throw inPlace(error, { temporary, path });
     }
   }
 
@@ -339,32 +301,11 @@ class Receiver {
     if (mtime !== null) await this.#host.setTime(path, mtime);
   }
 
-  #count(
-    path: string,
-    bytes: number,
-    done: number,
-    size = null as number | null | undefined,
-  ): void {
-    this.#totals.bytes += bytes;
-    this.#options.onProgress?.({ path, done, size: size ?? null, totals: this.#totals });
+  /** A path as the user knows it. */
+  #shown(path: string): string {
+    for (const [temporary, place] of this.#hidden) {
+      if (path.startsWith(temporary)) return place + path.slice(temporary.length);
+    }
+    return path;
   }
-}
-
-/** Null when there is no such file. */
-async function orNull(found: Promise<FileInfo>): Promise<FileInfo | null> {
-  try {
-    return await found;
-  } catch (error) {
-    if ((error as HoldfastError).kind === "not_found") return null;
-    throw error;
-  }
-}
-
-function notRegular(path: string): HoldfastError {
-  const text = `Cannot write ${JSON.stringify(path)}: it is a device, pipe or socket, no file`;
-  return new HoldfastError("io", text);
-}
-
-function malformed(): HoldfastError {
-  return new HoldfastError("protocol", "Cannot read tree: a record is out of place");
 }

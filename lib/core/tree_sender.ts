@@ -2,9 +2,11 @@
  * Reads files and trees from a host and writes them as one stream. Runs in the client for `put` and in the
  * remote context for `fetch`.
  */
-import { ContentDigest, sha256 } from "./content_digest.ts";
+import { ContentDigest } from "./content_digest.ts";
 import { HoldfastError } from "./errors.ts";
 import type { ByteSink, Host, OpenFile } from "./host.ts";
+import { QuickFiles, runtimeFiles } from "./quick_files.ts";
+import type { Found } from "./runtime_files.ts";
 import {
   BLOCK,
   DATA,
@@ -40,7 +42,6 @@ interface Prepared {
   names: string[];
   /** The whole content of a small file. */
   content: Uint8Array | null;
-  digest: Uint8Array;
   input: Readable | null;
 }
 
@@ -57,12 +58,14 @@ export async function sendTree(sink: ByteSink, options: SendTreeOptions): Promis
 class Sender {
   readonly #writer: TreeWriter;
   readonly #options: SendTreeOptions;
+  readonly #quick: QuickFiles;
   readonly #totals: TreeTotals = { files: 0, directories: 0, links: 0, bytes: 0, skipped: 0 };
   #ahead = 0;
 
   constructor(writer: TreeWriter, options: SendTreeOptions) {
     this.#writer = writer;
     this.#options = options;
+    this.#quick = new QuickFiles(runtimeFiles(options.host));
   }
 
   async run(): Promise<TreeTotals> {
@@ -94,33 +97,39 @@ class Sender {
   }
 
   async #prepare({ source, name }: Item, depth: number): Promise<Prepared> {
-    const { host } = this.#options;
     const entry: TreeEntry = { type: "file", depth, name, mode: null, mtime: null };
     const prepared: Prepared = {
       path: "-",
       entry,
       names: [],
       content: null,
-      digest: new Uint8Array(0),
       input: null,
     };
     if (typeof source !== "string") return { ...prepared, input: source };
-    const { type, mode, mtime, size } = await host.lstat(source).catch((error) => {
+    const found = await this.#look(source).catch((error) => {
       throw `${name}`.includes("\ufffd") ? notText(source) : error;
     });
-    Object.assign(entry, { type, mode, mtime });
+    const { type, mode, mtime, size, names = [], target } = found;
+    if (target?.includes("\ufffd")) throw notText(source);
+    Object.assign(entry, { type, mode, mtime, target });
     prepared.path = source;
-    if (type === "directory") prepared.names = await host.readDir(source);
-    if (type === "symlink") {
-      entry.target = await host.readLink(source);
-      if (entry.target.includes("\ufffd")) throw notText(source);
-    }
+    prepared.names = names;
     if (type === "file") {
       entry.size = size;
-      if (size <= SMALL) prepared.content = await this.#readWhole(source, size);
-      if (prepared.content) prepared.digest = await sha256(prepared.content);
+      if (found.content) prepared.content = found.content;
+      else if (size <= SMALL) prepared.content = await this.#readWhole(source, size);
     }
     return prepared;
+  }
+
+  async #look(path: string): Promise<Found> {
+    const quick = this.#quick.look(path, SMALL);
+    if (quick) return quick;
+    const { host } = this.#options;
+    const found: Found = await host.lstat(path);
+    if (found.type === "directory") found.names = await host.readDir(path);
+    if (found.type === "symlink") found.target = await host.readLink(path);
+    return found;
   }
 
   /** Null when a file is not empty though it said so, as those of /proc do. */
@@ -134,15 +143,14 @@ class Sender {
     }
   }
 
-  async #send({ path, entry, names, content, digest, input }: Prepared): Promise<void> {
-    const { host } = this.#options;
+  async #send({ path, entry, names, content, input }: Prepared): Promise<void> {
     const { type, depth } = entry;
     const totals = this.#totals;
     if (type === "other" && depth === 0) {
       const text = `Cannot copy ${JSON.stringify(path)}: it is no file, directory or link`;
       throw new HoldfastError("io", text);
     }
-    await this.#writer.entry(entry);
+    await this.#writer.entry(entry, content ?? undefined);
     if (type === "symlink") totals.links++;
     else if (type === "other") {
       totals.skipped++;
@@ -153,26 +161,22 @@ class Sender {
       await this.#level(names.map((name) => ({ source: above + name, name })), depth + 1);
     } else {
       totals.files++;
-      if (content) {
-        if (content.length > 0) await this.#writer.record(DATA, content);
-        this.#count(path, content.length, content.length);
-      } else if (input) {
-        await this.#writer.flush();
-        digest = await this.#stream(path, input, null);
-      } else {
-        const file = await host.openRead(path);
+      if (content) this.#count(path, content.length, content.length);
+      else if (input) await this.#stream(path, input, null);
+      else {
+        const file = await this.#options.host.openRead(path);
         try {
-          digest = await this.#stream(path, file, entry.size ?? null);
+          await this.#stream(path, file, entry.size ?? null);
         } finally {
           await file.close();
         }
       }
-      await this.#writer.record(END_OF_FILE, digest);
     }
   }
 
   /** Reads the next block while the one before is hashed and sent. */
-  async #stream(path: string, file: Readable, size: number | null): Promise<Uint8Array> {
+  async #stream(path: string, file: Readable, size: number | null): Promise<void> {
+    await this.#writer.flush();
     const digest = new ContentDigest();
     let done = 0;
     let next = fill(file, BLOCK);
@@ -186,7 +190,7 @@ class Sender {
     } finally {
       await next.catch(() => {});
     }
-    return digest.value();
+    await this.#writer.record(END_OF_FILE, await digest.value());
   }
 
   #count(path: string, bytes: number, done: number, size: number | null = done): void {

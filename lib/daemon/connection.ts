@@ -8,7 +8,7 @@ import type { Log } from "./log.ts";
 import type { Tree } from "./tree.ts";
 
 /** What a caller wants a context for; see `client/session.ts`. `hop`: to open another one behind it. */
-export type Purpose = "command" | "files" | "terminal" | "channel" | "net" | "hop";
+export type Purpose = "command" | "code" | "files" | "terminal" | "channel" | "net" | "hop";
 
 export interface ConnectionOptions {
   key: string;
@@ -49,6 +49,9 @@ export type ConnectionDetails = Pick<
   "description" | "state" | "runtime" | "context" | "received" | "sent"
 >;
 
+/** Milliseconds after a first command when its answer is not waited for any more. */
+const QUIET = 100;
+
 let made = 0;
 
 export abstract class Connection {
@@ -72,6 +75,8 @@ export abstract class Connection {
   readonly #id = ++made;
   readonly #madeAt = performance.now();
   #reached: Promise<void> | null = null;
+  #prepared = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #onClosed: (reason: HoldfastError) => void = () => {};
 
   constructor({ key, target, above, tree, log }: ConnectionOptions) {
@@ -99,10 +104,18 @@ export abstract class Connection {
     try {
       const context = await this.contextFor(purpose, this.#reached);
       if (this.reason) throw this.reason;
+      if (purpose !== "hop") this.#prepareForMore(context);
       return context;
     } finally {
       this.lastUsed = performance.now();
     }
+  }
+
+  /** Once somebody uses its core: what makes further commands faster goes there when nothing else does. */
+  #prepareForMore(context: number): void {
+    if (this.#prepared || this.details().context !== context || !this.details().runtime) return;
+    this.#prepared = true;
+    this.#timer = setTimeout(() => void this.tree.require(context, "spare").catch(() => {}), QUIET);
   }
 
   /**
@@ -142,6 +155,7 @@ export abstract class Connection {
       );
     }
     this.abort.abort(reason);
+    clearTimeout(this.#timer);
     void this.leave(reason).then(() => {
       const { above } = this;
       if (above?.holders.delete(this)) above.lastUsed = performance.now();

@@ -3,6 +3,7 @@ import { HoldfastError } from "../core/errors.ts";
 import type { Ask } from "../master/ask.ts";
 import type { StackFiles } from "../stacks/stack_files.ts";
 import type { Settings } from "../rendezvous/settings.ts";
+import type { AskpassDesk } from "./askpass_desk.ts";
 import type { Connection, ConnectionStatus } from "./connection.ts";
 import { HopConnection } from "./hop_connection.ts";
 import { HostConnection } from "./host_connection.ts";
@@ -24,6 +25,8 @@ export interface CacheOptions {
   tree: Tree;
   /** Where names of stacks are looked up. */
   files: StackFiles;
+  /** Where ssh asks its questions. */
+  desk: AskpassDesk;
   settings: Settings;
   log: Log;
   /** Called when the last connection has gone. */

@@ -16,7 +16,9 @@ import type { Ask } from "../master/ask.ts";
 import { StackFiles } from "../stacks/stack_files.ts";
 import { socketTransport } from "../rendezvous/socket_transport.ts";
 import type { Settings } from "../rendezvous/settings.ts";
+import type { RuntimeDir } from "../rendezvous/runtime_dir.ts";
 import { VERSION } from "../rendezvous/version.ts";
+import { AskpassDesk } from "./askpass_desk.ts";
 import { ConnectionCache } from "./connection_cache.ts";
 import type { Log } from "./log.ts";
 import type { OpenRequest } from "./planner.ts";
@@ -27,6 +29,7 @@ import { Tree } from "./tree.ts";
 const GREETING_DEADLINE = 10_000;
 
 export interface DaemonOptions {
+  dir: RuntimeDir;
   settings: Settings;
   cookie: string;
   /** Whose daemon it is, for people: `ann@laptop:4711`. */
@@ -44,6 +47,7 @@ export class Daemon {
   readonly #router: Router;
   readonly #cache: ConnectionCache;
   readonly #files: StackFiles = new StackFiles();
+  readonly #desk: AskpassDesk;
   /** By context id, with the way to end each. */
   readonly #clients: Map<number, () => void> = new Map();
   readonly #startedAt = performance.now();
@@ -57,9 +61,11 @@ export class Daemon {
     this.finished = new Promise((resolve) => this.#finish = resolve);
     this.#tree = new Tree({ owner: options.owner, log });
     this.#router = this.#tree.router;
+    this.#desk = new AskpassDesk(options.dir);
     this.#cache = new ConnectionCache({
       tree: this.#tree,
       files: this.#files,
+      desk: this.#desk,
       settings,
       log,
       onEmpty: () => this.#considerIdle(),
@@ -107,11 +113,14 @@ export class Daemon {
     for (const end of this.#clients.values()) end();
   }
 
-  /** What a context has to say; it is untrusted, and no louder than a warning. */
+  /** What a context has to say, or code in it; it is untrusted, and no louder than a warning. */
   #logFrom({ src, payload }: Frame): void {
     const { level, text } = decodeJson(payload);
     const known = level === "info" || level === "debug" ? level : "warn";
-    this.#options.log(known, `context ${src} says: ${String(text).slice(0, 1000)}`);
+    const lines = this.#tree.locate(String(text).slice(0, 16 * 1024)).split("\n");
+    for (const line of lines.slice(0, 100)) {
+      this.#options.log(known, `${this.#tree.nameOf(src)} says: ${line.slice(0, 1000)}`);
+    }
   }
 
   #check(greeting: Greeting): HoldfastError | null {
@@ -228,10 +237,29 @@ export class Daemon {
           },
         },
       },
+      module: {
+        provide: {
+          policy: "parents",
+          handle: async ({ context, url }: JsonObject) => ({
+            module: await this.#tree.provide(context as number, String(url)),
+          }),
+        },
+        locate: {
+          policy: "parents",
+          handle: ({ stack }: JsonObject) => ({ stack: this.#tree.locate(String(stack)) }),
+        },
+      },
       routing: {
         grant: {
           policy: "parents",
           handle: ({ a, b }: JsonObject) => this.#tree.grant(Number(a), Number(b)),
+        },
+      },
+      askpass: {
+        ask: {
+          policy: "parents",
+          handle: (args: JsonObject, { signal }: { signal: AbortSignal }) =>
+            this.#desk.ask(args, signal),
         },
       },
       stack: {

@@ -87,6 +87,7 @@ export class HopConnection extends Connection {
       throw new HoldfastError("disconnected", `${target}: it ended as soon as it was open`);
     }
     this.#id = id;
+    tree.addCore(id, target);
     this.#heardAt = this.#askedAt = performance.now();
     this.#stopListening = router.onGone((gone, reason) => {
       if (gone !== id) return;

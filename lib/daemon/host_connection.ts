@@ -9,6 +9,7 @@ import { type DirectContext, directContext } from "../parent/direct_context.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
 import { contextTitle, firstStage } from "../parent/first_stage.ts";
 import { coreSource } from "../master/core_source.ts";
+import { passwordExpiry } from "../master/password_expiry.ts";
 import {
   Connection,
   type ConnectionDetails,
@@ -152,9 +153,12 @@ export class HostConnection extends Connection {
       if (this.reason) return started.link.close(this.reason);
       this.#core = started;
       this.#coreId = id;
+      tree.addCore(id, target);
       log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
       void started.closed.then((reason) => this.close(reason));
     } catch (error) {
+      const expired = passwordExpiry((error as Error).message, endpoint.description);
+      if (expired) return this.close(expired);
       const expected = error instanceof NoRuntime;
       log(
         expected ? "info" : "warn",

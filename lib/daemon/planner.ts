@@ -1,6 +1,9 @@
 /** From a client's words to the way that leads to the target, and the key under which it is shared. */
 import { hex } from "../core/greeting.ts";
+import { HoldfastError } from "../core/errors.ts";
 import type { Ask } from "../master/ask.ts";
+import { opensshEndpoint } from "../master/openssh_endpoint.ts";
+import { opensshReason } from "../master/openssh_reason.ts";
 import type { SshOptions, SshSettings } from "../master/ssh_config.ts";
 import { sshEndpoint } from "../master/ssh_endpoint.ts";
 import { SshResolver } from "../master/ssh_resolver.ts";
@@ -8,7 +11,9 @@ import type { StackFiles } from "../stacks/stack_files.ts";
 import { type ResolvedHop, resolveStack } from "../stacks/stack_resolver.ts";
 import { localEndpoint } from "../parent/local.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
+import { realSsh } from "../rendezvous/real_ssh.ts";
 import { parseTarget, type SshHop } from "../rendezvous/target.ts";
+import type { AskpassDesk } from "./askpass_desk.ts";
 import type { Connection, Purpose } from "./connection.ts";
 import { dialer } from "./dialer.ts";
 import type { Log } from "./log.ts";
@@ -40,6 +45,10 @@ interface StepContext {
   password?: string;
 }
 
+type Reach = (
+  context: { above: Connection | null; ask: Ask; signal: AbortSignal },
+) => Promise<Endpoint>;
+
 /** One hop of a stack, and how its connection is made. */
 export type Step =
   & { target: string; key: string }
@@ -49,9 +58,7 @@ export type Step =
       kind: "host";
       /** Of an SSH host. */
       settings?: SshSettings;
-      reach(
-        context: { above: Connection | null; ask: Ask; signal: AbortSignal },
-      ): Promise<Endpoint>;
+      reach: Reach;
     }
     | { kind: "hop"; method: string; argument?: string; user?: string; password?: string }
   );
@@ -72,12 +79,16 @@ export class Planner {
   readonly #log: Log;
   readonly #tree: Tree;
   readonly #files: StackFiles;
+  readonly #desk: AskpassDesk;
   readonly #resolver = new SshResolver();
   /** Mixed into every key, so that nothing can be learned of the passwords in them. */
   readonly #salt = hex(crypto.getRandomValues(new Uint8Array(32)));
 
-  constructor({ log, tree, files }: { log: Log; tree: Tree; files: StackFiles }) {
+  constructor(
+    { log, tree, files, desk }: { log: Log; tree: Tree; files: StackFiles; desk: AskpassDesk },
+  ) {
     this.#log = log;
+    this.#desk = desk;
     this.#files = files;
     this.#tree = tree;
   }
@@ -88,7 +99,7 @@ export class Planner {
     const sources = this.#files.sourcesFor({ env, cwd, signal });
     const resolved = await resolveStack(parseTarget(request.target), { sources, ssh });
     // A place on this machine is behind this machine.
-    if (!["ssh", "openssh", "local"].includes(resolved[0].hop.method)) resolved.unshift(HERE);
+    if (!["ssh", "local"].includes(resolved[0].hop.method)) resolved.unshift(HERE);
     const names = resolved.map(({ name }) => name);
     // A password that the user gives is for where he is going, not for the hops on the way.
     const lastSsh = resolved.findLastIndex(isSsh);
@@ -135,21 +146,58 @@ export class Planner {
     // A session's environment is each client's own; the connection is shared by those who differ in it.
     const shared = { ...resolved, sendEnv: [], setEnv: {} };
     const settings = password === undefined ? shared : { ...shared, password };
+    const forced = given.openssh === true;
+    const reason = forced ? "asked for" : await opensshReason(settings);
+    const program = reason === null ? null : realSsh(env.PATH);
+    if (forced && program === null) {
+      throw new HoldfastError(
+        "usage",
+        `Cannot connect to ${target} with OpenSSH's client: ssh is not in your PATH; install it`,
+      );
+    }
+    if (reason !== null && program !== null) {
+      const key = await this.#digest(above + opensshIdentity(settings));
+      const reach = this.#opensshWay(settings, { target, reason, program });
+      return { kind: "host", target, settings, key, reach };
+    }
     const agentSocket = env.SSH_AUTH_SOCK;
     return {
       kind: "host",
       target,
       settings,
       key: await this.#digest(above + identity(settings, agentSocket)),
-      reach: async ({ above, ask, signal }) =>
-        await sshEndpoint(settings, {
-          ask,
-          signal,
-          agentSocket,
-          log: this.#log,
-          resolve: this.#resolver.resolve.bind(this.#resolver),
-          via: above ? await dialer(above, this.#tree) : undefined,
-        }),
+      reach: async ({ above, ask, signal }) => {
+        try {
+          return await sshEndpoint(settings, {
+            ask,
+            signal,
+            agentSocket,
+            log: this.#log,
+            resolve: this.#resolver.resolve.bind(this.#resolver),
+            via: above ? await dialer(above, this.#tree) : undefined,
+          });
+        } catch (error) {
+          throw reason === null ? error : withReason(error, reason);
+        }
+      },
+    };
+  }
+
+  #opensshWay(
+    settings: SshSettings,
+    { target, reason, program }: { target: string; reason: string; program: string },
+  ): Reach {
+    return async ({ above, ask, signal }) => {
+      this.#log("info", `${target}: by OpenSSH's client: ${reason}`);
+      return await opensshEndpoint(settings, {
+        program,
+        directory: this.#desk.directory,
+        askpass: (answer) => this.#desk.lend(answer),
+        ask,
+        signal,
+        log: this.#log,
+        via: above ? await dialer(above, this.#tree) : undefined,
+      });
     };
   }
 
@@ -185,6 +233,34 @@ function identity(settings: SshSettings, agentSocket: string | undefined): strin
   // Once an agent is forwarded, its server lets everything see it that is started over the connection.
   const forwardAgent = raw.get("forwardagent")?.[0] ?? "no";
   return JSON.stringify({ ...decisive, name, agentSocket, forwardAgent });
+}
+
+/** Of what OpenSSH's client reads, that which differs between clients and is not in its command line. */
+const OPENSSH_ENVIRONMENT = ["HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "KRB5CCNAME"];
+
+/** What only a session or the patience of its making is about. */
+const NOT_THE_CONNECTION = new Set([
+  ...["batchmode", "clearallforwardings", "connecttimeout", "escapechar", "exitonforwardfailure"],
+  ...["forkafterauthentication", "loglevel", "numberofpasswordprompts", "remotecommand"],
+  ...["requesttty", "sendenv", "sessiontype", "setenv", "stdinnull"],
+]);
+
+/** It heeds more of ssh_config than we know: all that is about the connection counts. */
+function opensshIdentity({ raw: all, password, request }: SshSettings): string {
+  const raw = [...all].filter(([keyword]) => !NOT_THE_CONNECTION.has(keyword));
+  const { env } = request;
+  const environment = OPENSSH_ENVIRONMENT.map((name) => env[name] ?? null);
+  return JSON.stringify(["openssh", raw, password ?? null, environment]);
+}
+
+/** ssh2 was tried for want of a better one: what it lacks may well be why it failed. */
+function withReason(error: unknown, reason: string): unknown {
+  if (!(error instanceof HoldfastError)) return error;
+  if (!["auth", "host_key", "kex"].includes(error.kind)) return error;
+  const [first] = error.message.split("\n");
+  const text =
+    `${first}\nInstall OpenSSH's client, which Holdfast uses where ssh2 will not do (${reason})`;
+  return new HoldfastError(error.kind, text, { cause: error });
 }
 
 function isSsh(hop: ResolvedHop): hop is ResolvedHop & { hop: SshHop } {

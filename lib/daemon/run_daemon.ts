@@ -42,7 +42,7 @@ export async function runDaemon({ settings, onReady }: RunOptions): Promise<void
     lock.unlockSync();
   };
   const owner = `${Deno.env.get("USER") ?? Deno.uid()}@${Deno.hostname()}:${Deno.pid}`;
-  const daemon = new Daemon({ settings, cookie, owner, log, onRetire: retire });
+  const daemon = new Daemon({ dir, settings, cookie, owner, log, onRetire: retire });
   const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
   const onSignal = () => daemon.stop("it got a signal");
   for (const signal of signals) Deno.addSignalListener(signal, onSignal);

@@ -19,7 +19,7 @@ export async function describeStack(
 function describeHop({ hop, name, options, password, source }: ResolvedHop): Json {
   const { user, port, configFile, jump, identityFiles = [], options: settings = [] } = options;
   return {
-    method: hop.method,
+    method: options.openssh ? "openssh" : hop.method,
     argument: hop.method === "ssh"
       ? hop.host
       : hop.method === "local"

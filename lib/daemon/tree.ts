@@ -2,8 +2,9 @@
 import { ALLOCATE_ID } from "../core/constants.ts";
 import { CORE_MODULES } from "../core/core_modules.ts";
 import { HoldfastError } from "../core/errors.ts";
-import { Importer, type Module } from "../core/importer.ts";
+import { Importer } from "../core/importer.ts";
 import { Router } from "../core/router.ts";
+import { ModuleCompiler } from "../master/module_compiler.ts";
 import { isOwnModule, type OwnModule, ownModule } from "../master/own_modules.ts";
 import { ContextIds, RANGE } from "./context_ids.ts";
 import type { Log } from "./log.ts";
@@ -17,6 +18,9 @@ export class Tree {
   /** Whose tree it is, for the titles of its processes: `ann@laptop:4711`. */
   readonly owner: string;
   readonly #importer: Importer;
+  readonly #compiler: ModuleCompiler = new ModuleCompiler();
+  /** Contexts that run the core, by id: their stacks in the user's words. */
+  readonly #names: Map<number, string> = new Map();
   readonly #loaded: Map<number, Map<OwnModule, Promise<void>>> = new Map();
   readonly #ranges: Map<number, number> = new Map();
 
@@ -33,7 +37,7 @@ export class Tree {
     this.#importer = new Importer(this.router, {
       core: CORE_MODULES,
       inflate: () => Promise.reject(new HoldfastError("internal", "the root loads no modules")),
-      find,
+      find: (id) => isOwnModule(id) ? ownModule(id) : this.#compiler.find(id),
     });
     this.router.setStandardHandler(ALLOCATE_ID, ({ src, replyTo }) => {
       const ranges = this.#ranges.get(src) ?? 0;
@@ -47,9 +51,42 @@ export class Tree {
     });
     this.router.onGone((id) => {
       this.#loaded.delete(id);
+      this.#names.delete(id);
       this.#ranges.delete(id);
       this.ids.release(id);
     });
+  }
+
+  /** A context runs the core now. */
+  addCore(id: number, name: string): void {
+    this.#names.set(id, name);
+  }
+
+  /** What a context is called, for people. */
+  nameOf(id: number): string {
+    return this.#names.get(id) ?? `context ${id}`;
+  }
+
+  /**
+   * Sees that a context can call functions of a module; resolves with the module's id. Rejects with `usage` for what is
+   * no module or does not compile.
+   */
+  async provide(context: number, url: string): Promise<string> {
+    if (!this.#names.has(context)) {
+      const why = this.router.linkOf(context) ? "it has no deno, node or bun" : "it is gone";
+      throw new HoldfastError("bootstrap", `Cannot call code in context ${context}: ${why}`);
+    }
+    const provided = this.#compiler.compile(url).then(async (id) => {
+      await this.#importer.provide(context, id);
+      return id;
+    });
+    const [id] = await Promise.all([provided, this.require(context, "calls")]);
+    return id;
+  }
+
+  /** Stacks name modules as they travelled: puts the places in their sources in. */
+  locate(stack: string): string {
+    return this.#compiler.locate(stack);
   }
 
   /** Sees that a context has one of our modules of services and has started it. */
@@ -82,9 +119,4 @@ export class Tree {
     const args = { module: id };
     await this.router.call(context, { service: "context", method: "load", args });
   }
-}
-
-function find(id: string): Promise<Module> {
-  if (isOwnModule(id)) return ownModule(id);
-  return Promise.reject(new HoldfastError("not_found", `there is no module ${JSON.stringify(id)}`));
 }

@@ -1,12 +1,7 @@
 /** The ssh that the system has, for what only it can do. Found on PATH, and never ourselves. For `ssh_command.ts`. */
 import { statusOf } from "../client/remote_process.ts";
 import { HoldfastError } from "../core/errors.ts";
-
-/** Looked through after PATH. */
-const USUAL_DIRECTORIES = ["/usr/bin", "/usr/local/bin", "/bin"];
-
-/** Bytes of a script that are read to see whether it leads back here. */
-const SCRIPT_HEAD = 4096;
+import { realSsh } from "../rendezvous/real_ssh.ts";
 
 /** Holds the id of a process of ours that started the system's ssh. */
 const HANDED_BY = "HOLDFAST_SSH_HANDED_BY";
@@ -18,9 +13,7 @@ export function findSystemSsh(): string | null {
   if (Deno.env.get("HOLDFAST_SSH") === "never") return null;
   // Its "ssh" was a script that led back here without being recognised.
   if (Deno.env.get(HANDED_BY) === String(Deno.ppid)) return null;
-  const path = (Deno.env.get("PATH") ?? "").split(":").filter((dir) => dir.startsWith("/"));
-  const places = [...path, ...USUAL_DIRECTORIES].map((dir) => `${dir}/ssh`);
-  return places.find((place) => isProgram(place) && !isOurs(place)) ?? null;
+  return realSsh(Deno.env.get("PATH"));
 }
 
 /**
@@ -57,28 +50,5 @@ function kill(child: Deno.ChildProcess, name: typeof FORWARDED[number]): void {
     child.kill(`SIG${name}`);
   } catch {
     // It has ended.
-  }
-}
-
-function isProgram(path: string): boolean {
-  try {
-    const { isFile, mode } = Deno.statSync(path);
-    return isFile && (mode! & 0o111) !== 0;
-  } catch {
-    return false;
-  }
-}
-
-/** A link to our executable, or a script that starts us. */
-function isOurs(path: string): boolean {
-  const main = decodeURIComponent(new URL("../../main.ts", import.meta.url).pathname);
-  try {
-    if (Deno.realPathSync(path) === Deno.realPathSync(Deno.execPath())) return true;
-    using file = Deno.openSync(path);
-    const head = new Uint8Array(SCRIPT_HEAD);
-    const text = new TextDecoder().decode(head.subarray(0, file.readSync(head) ?? 0));
-    return text.startsWith("#!") && (text.includes("holdfast") || text.includes(main));
-  } catch {
-    return false; // One that can be run but not read is no script.
   }
 }

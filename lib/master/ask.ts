@@ -11,6 +11,8 @@ export interface Question {
   kind: "password" | "passphrase" | "host_key" | "keyboard_interactive";
   /** `user@host:port` */
   host: string;
+  /** For the user's askpass program, from ssh: a yes or no, or nothing but a note that is withdrawn in time. */
+  hint?: "confirm" | "none";
 }
 
 /** Resolves with the answer, or null when it cannot or will not be answered. */

@@ -26,6 +26,11 @@ export async function bundleScript(
     const why = bundle.errors.map(({ text }) => text).join("; ");
     throw new HoldfastError("internal", `Cannot compile ${entry.pathname}: ${why}`);
   }
+  return await compress(script);
+}
+
+/** Raw deflate, as small as it gets. */
+export async function compress(script: Uint8Array): Promise<Uint8Array> {
   const { deflateRawSync, constants } = await import("node:zlib");
   return new Uint8Array(
     deflateRawSync(script, { level: constants.Z_BEST_COMPRESSION, memLevel: 9 }),

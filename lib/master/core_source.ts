@@ -1,9 +1,10 @@
 /**
  * The core as one compressed script, built from `lib/core/context_main.ts`; the root of the tree sends it to
- * its children. Built once per process; takes some 10 ms with esbuild in Deno's cache.
+ * its children. In a built file it is there; else it is built once per process, in some 10 ms.
  */
 import type { CoreToSend } from "../core/context.ts";
 import { hex } from "../core/greeting.ts";
+import { builtScript } from "../rendezvous/build_info.ts";
 import { bundleScript } from "./bundle_script.ts";
 
 let built: Promise<CoreToSend> | undefined;
@@ -15,7 +16,7 @@ export function coreSource(): Promise<CoreToSend> {
 
 async function build(): Promise<CoreToSend> {
   const entry = new URL("../core/context_main.ts", import.meta.url);
-  const compressed = await bundleScript(entry, { format: "iife" });
+  const compressed = builtScript("core") ?? await bundleScript(entry, { format: "iife" });
   const digest = await crypto.subtle.digest("SHA-256", compressed as BufferSource);
   return { compressed, hash: hex(new Uint8Array(digest)) };
 }

@@ -20,7 +20,7 @@ export function directHost(connection: SshConnection): Host {
   const sessions = new SessionQueue();
   let files: Promise<SftpFiles> | undefined;
   const sftp = (): Promise<SftpFiles> => {
-    files ??= sessions.take(() => connection.sftp()).then((wrapper) => {
+    files ??= sessions.take(() => connection.sftp()).catch(unservable).then((wrapper) => {
       wrapper.once("close", () => {
         files = undefined;
         sessions.release();
@@ -66,18 +66,27 @@ function sessionKind({ session }: SshSessionOptions): Exclude<SessionKind, strin
   return session === "shell" ? { shell: true } : { subsystem: String(session.subsystem) };
 }
 
+/** SFTP runs behind the login shell too, whose output before it nobody can tell from SFTP's own. */
+function unservable(error: HoldfastError): never {
+  if (error.kind !== "refused") throw error;
+  const hint =
+    "Check that the host offers SFTP, and that its login shell prints nothing for a command " +
+    "(test: ssh HOST true)";
+  throw new HoldfastError("refused", `${error.message}\n${hint}`, { cause: error });
+}
+
 /**
  * What sshd is told to run: it gives the line to the login shell, and knows no working directory or words. With a
- * token the process id is told first, because sshd signals no process of root's. SHLVL keeps bash from reading its
- * .bashrc a second time.
+ * token the process id is told first, because sshd signals no process of root's. A plain line stays with the login
+ * shell that sshd started, which alone has the user's functions and aliases.
  */
 function commandLine({ command, cwd, env }: SpawnOptions, token: string | null): string {
   const variables = Object.entries(env ?? {}).map(([name, value]) => `${name}=${value}`);
-  if (token === null && typeof command === "string" && !cwd && variables.length === 0) {
-    return command;
+  if (typeof command === "string" && !cwd && variables.length === 0) {
+    return token === null ? command : `sh -c 'echo ${token} $PPID';${command}`;
   }
   const announce = token === null ? "" : `echo ${token} $$;`;
-  const script = `${announce}cd "$1"||exit 255;shift;SHLVL=1 exec env -- "$@"`;
+  const script = `${announce}cd "$1"||exit 255;shift;exec env -- "$@"`;
   const words = typeof command === "string"
     ? ["sh", "-c", 'exec "$SHELL" -c "$0"', command]
     : command;
@@ -91,7 +100,7 @@ class SessionQueue {
   #waiting: (() => void)[] = [];
 
   async take<T>(open: () => Promise<T>): Promise<T> {
-    for (;;) {
+    for (let alone = 0;;) {
       while (this.#open >= this.#limit) {
         await new Promise<void>((resolve) => this.#waiting.push(resolve));
       }
@@ -103,6 +112,9 @@ class SessionQueue {
         if (full && this.#open > 1) {
           this.#open--;
           this.#limit = this.#open;
+        } else if (full && alone++ === 0) {
+          // sshd frees closed sessions only after all that it has read: those that closed just before this may count.
+          this.#open--;
         } else {
           this.release();
           throw error;

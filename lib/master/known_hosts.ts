@@ -80,6 +80,15 @@ export class KnownHosts {
     return [...types];
   }
 
+  /** The line of the first `@cert-authority` for a host, from 1; null when there is none. */
+  authority({ host, port }: Pick<HostKeyQuestion, "host" | "port">): number | null {
+    const names = [knownHostsName(host, port), knownHostsName(host, null)];
+    const found = this.#entries.find((entry) =>
+      entry.marker === "@cert-authority" && names.some((name) => matchesNames(entry.names, name))
+    );
+    return found?.line ?? null;
+  }
+
   /** The other names under which this very key is known, at most `limit` of them. */
   otherNames(key: Uint8Array, limit = 5): { file: string; line: number; names: string }[] {
     const wanted = Buffer.from(key).toString("base64");

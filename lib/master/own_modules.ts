@@ -1,10 +1,15 @@
 /** Holdfast's own modules that are shipped to contexts on demand: services that not every context needs. */
 import type { Module } from "../core/importer.ts";
 import { CORE_MODULES } from "../core/core_modules.ts";
+import { builtScript } from "../rendezvous/build_info.ts";
 import { bundleScript } from "./bundle_script.ts";
 
 /** By the id under which contexts know them. */
 const ENTRIES = {
+  /** CALL_FUNCTION */
+  calls: "../core/call_service.ts",
+  /** A shell that waits for the next command */
+  spare: "../core/spare_shell.ts",
   /** `file.send`, `file.receive` */
   files: "../core/file_service.ts",
   /** `hop.open`: children of a context */
@@ -16,6 +21,8 @@ const ENTRIES = {
 } as const;
 
 export type OwnModule = keyof typeof ENTRIES;
+
+export const OWN_MODULES = Object.keys(ENTRIES) as OwnModule[];
 
 const built: Map<OwnModule, Promise<Module>> = new Map();
 
@@ -37,6 +44,6 @@ async function build(id: OwnModule): Promise<Module> {
     `../../core/${name}.ts`,
   ]);
   const entry = new URL(ENTRIES[id], import.meta.url);
-  const source = await bundleScript(entry, { format: "cjs", external });
-  return { id, needs: [], requires: {}, source };
+  const source = builtScript(id) ?? await bundleScript(entry, { format: "cjs", external });
+  return { id, needs: [], requires: {}, own: true, source };
 }

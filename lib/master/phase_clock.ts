@@ -1,7 +1,9 @@
 /**
  * The deadlines of a connection attempt, one per phase. Waiting for a person does not count.
- * Used by `ssh_connection.ts`.
+ * Used by `ssh_connection.ts` and `openssh_endpoint.ts`.
  */
+
+import { HoldfastError } from "../core/errors.ts";
 
 /** Milliseconds each phase may take. `connect` is overridden by ConnectTimeout. */
 export const PHASE_DEADLINES = {
@@ -57,4 +59,18 @@ export class PhaseClock {
     this.#since = performance.now();
     this.#timer = setTimeout(() => this.#expired(this.#phase), Math.max(0, this.#left));
   }
+}
+
+/** The error for a phase that has expired; `description` is `user@host:port`. */
+export function tookTooLong(phase: Phase, description: string): HoldfastError {
+  const [doing, hint] = {
+    resolve: ["resolve the name of", "Check the name server"],
+    connect: [
+      "connect to",
+      "Check that the host is up and not behind a firewall, or raise -o ConnectTimeout=SECONDS",
+    ],
+    kex: ["exchange keys with", "Check that an SSH server listens on this port"],
+    authenticate: ["authenticate as", "The host is slow to answer: look into its sshd log"],
+  }[phase];
+  return new HoldfastError("timeout", `Cannot ${doing} ${description}: no answer in time\n${hint}`);
 }

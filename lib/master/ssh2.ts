@@ -1,8 +1,9 @@
 /**
  * The only file that imports the npm package ssh2; everything else in `master/` takes its names from here,
- * so that the library can be replaced or watched in one place.
+ * so that the library can be replaced or watched in one place. `ssh2_crypto.ts` changes a part of it.
  */
 
+import "./ssh2_crypto.ts"; // must come first
 // @ts-types="@types/ssh2"
 import ssh2 from "ssh2";
 // @ts-types="@types/ssh2"

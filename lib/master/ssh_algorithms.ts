@@ -4,6 +4,7 @@
  */
 
 import { HoldfastError } from "../core/errors.ts";
+import { isAesGcmFast } from "./aes_gcm.ts";
 import type { ConnectConfig } from "./ssh2.ts";
 import type { SshSettings } from "./ssh_settings.ts";
 import { describe } from "./ssh_socket.ts";
@@ -53,6 +54,12 @@ export const SUPPORTED = {
   ],
 } as const;
 
+/** OpenSSH's own orders of the above, until version 10 and since: what a user has who set no other. */
+const USUAL_CIPHERS = [
+  "chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com",
+  "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr",
+];
+
 type Kind = keyof typeof SUPPORTED;
 
 /** The keyword of ssh_config that a user would change, per kind. */
@@ -81,13 +88,24 @@ export function offeredAlgorithms(settings: SshSettings): Record<Kind, string[]>
   return offer;
 }
 
-/** The same as ssh2 wants it. */
+/** The same as ssh2 wants it, the fast ciphers first where nobody chose another order. */
 export function ssh2Algorithms(
   offer: Record<Kind, string[]>,
   options: { compression: boolean },
 ): ConnectConfig["algorithms"] {
   const compress = options.compression ? ["zlib@openssh.com", "zlib", "none"] : ["none"];
-  return { ...offer, compress } as ConnectConfig["algorithms"];
+  const cipher = fastFirst(offer.cipher, { isAesGcmFast });
+  return { ...offer, cipher, compress } as ConnectConfig["algorithms"];
+}
+
+/** `ciphers` as they are when a user chose their order, else those first that cost both ends the least. */
+export function fastFirst(
+  ciphers: string[],
+  options: { isAesGcmFast: () => boolean },
+): string[] {
+  if (!USUAL_CIPHERS.includes(ciphers.join()) || !options.isAesGcmFast()) return ciphers;
+  const isGcm = (name: string) => name.includes("-gcm@");
+  return [...ciphers.filter(isGcm), ...ciphers.filter((name) => !isGcm(name))];
 }
 
 /**

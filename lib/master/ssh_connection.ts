@@ -8,8 +8,9 @@ import { printable } from "../core/printable.ts";
 import type { Ask, Question } from "./ask.ts";
 import { Authentication } from "./authentication.ts";
 import { HostKeyCheck } from "./host_key_check.ts";
+import { joinWrites } from "./joined_writes.ts";
 import { matchesPattern } from "./known_hosts.ts";
-import { type Phase, PHASE_DEADLINES, PhaseClock } from "./phase_clock.ts";
+import { PHASE_DEADLINES, PhaseClock, tookTooLong } from "./phase_clock.ts";
 import { Client, type ClientChannel, type SFTPWrapper, type Ssh2Client } from "./ssh2.ts";
 import { offeredAlgorithms, ssh2Algorithms } from "./ssh_algorithms.ts";
 import { SshChild } from "./ssh_child.ts";
@@ -140,6 +141,7 @@ async function shakeHands(settings: SshSettings, handshake: Handshake): Promise<
   };
   const ask: Ask = (question: Question, how) => unhurried(() => options.ask(question, how));
   const hostKey = await HostKeyCheck.load(settings, { ask, description, signal, log });
+  joinWrites(way.stream);
   const client = new Client();
   try {
     return await new Promise((resolve, reject) => {
@@ -204,19 +206,6 @@ async function shakeHands(settings: SshSettings, handshake: Handshake): Promise<
     client.end();
     throw error;
   }
-}
-
-function tookTooLong(phase: Phase, description: string): HoldfastError {
-  const [doing, hint] = {
-    resolve: ["resolve the name of", "Check the name server"],
-    connect: [
-      "connect to",
-      "Check that the host is up and not behind a firewall, or raise -o ConnectTimeout=SECONDS",
-    ],
-    kex: ["exchange keys with", "Check that an SSH server listens on this port"],
-    authenticate: ["authenticate as", "The host is slow to answer: look into its sshd log"],
-  }[phase];
-  return new HoldfastError("timeout", `Cannot ${doing} ${description}: no answer in time\n${hint}`);
 }
 
 /** `complaint` is what a ProxyCommand said; then it is to blame, and there was no connection. */

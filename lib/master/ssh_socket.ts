@@ -42,26 +42,6 @@ export async function addressesOf(settings: SshSettings): Promise<string[]> {
 }
 
 /**
- * Makes what is written in one turn leave in one system call: ssh2 writes each packet in four pieces, and those
- * calls were more than half of the daemon's work in a transfer.
- */
-function joinWrites(socket: Socket): void {
-  const write = socket.write;
-  let joining = false;
-  socket.write = function (...args: unknown[]): boolean {
-    if (!joining) {
-      joining = true;
-      socket.cork();
-      queueMicrotask(() => {
-        joining = false;
-        socket.uncork();
-      });
-    }
-    return Reflect.apply(write, socket, args);
-  };
-}
-
-/**
  * Connects to the first of `addresses` that answers. The next one is tried when the one before failed or
  * kept silent for a second. Fails with kind `connect` when all have failed; aborting rejects with the signal's reason.
  */
@@ -98,7 +78,6 @@ export function connectTcp(
         socket.removeAllListeners("error");
         socket.on("error", () => {}); // until ssh2 listens
         socket.setNoDelay(true);
-        joinWrites(socket);
         resolve(tcpSocket(socket));
       });
       socket.on("error", (error: NodeJS.ErrnoException) => {
@@ -126,14 +105,14 @@ function tcpSocket(socket: Socket): SshSocket {
   return { stream: socket, complaint: () => "", dispose };
 }
 
-function reasonOf(error: NodeJS.ErrnoException): string {
+function reasonOf(error: NodeJS.ErrnoException & { address?: string }): string {
+  if (error.syscall === "bind") return `cannot bind to BindAddress ${error.address}`;
   const known: Record<string, string> = {
     ECONNREFUSED: "connection refused",
     EHOSTUNREACH: "no route to host",
     ENETUNREACH: "network unreachable",
     ETIMEDOUT: "timed out",
     ECONNRESET: "connection reset",
-    EADDRNOTAVAIL: "cannot bind to that address",
   };
   return known[error.code ?? ""] ?? printable(error.message);
 }

@@ -8,21 +8,26 @@ import { Buffer } from "node:buffer";
 import type { ByteSink, ByteSource, Transport } from "../core/host.ts";
 import { HoldfastError } from "../core/errors.ts";
 
-/** Pulls from a readable stream; what nobody asked for stays in the stream, which stops its peer. */
+/** Bytes that may wait here before the stream is stopped. */
+const WAITING = 128 * 1024;
+
+/** Pulls from a readable stream; what nobody asked for soon stays in the stream, which stops its peer. */
 export class StreamSource implements ByteSource {
   #stream: Readable;
+  /** Taken as they come: asked for what it holds, a stream would copy it all into one piece. */
+  #chunks: Buffer[] = [];
+  #waiting = 0;
   #ended = false;
   #cancelled = false;
   #waiter: (() => void) | null = null;
 
   constructor(stream: Readable) {
     this.#stream = stream;
-    const wake = () => this.#wake();
     const end = () => {
       this.#ended = true;
       this.#wake();
     };
-    stream.on("readable", wake);
+    stream.on("data", (chunk: Buffer) => this.#take(chunk));
     stream.on("end", end);
     stream.on("close", end);
     stream.on("error", end);
@@ -30,8 +35,10 @@ export class StreamSource implements ByteSource {
 
   async read(): Promise<Uint8Array | null> {
     while (!this.#cancelled) {
-      const chunk: Buffer | null = this.#stream.read();
-      if (chunk !== null && chunk.length > 0) {
+      const chunk = this.#chunks.shift();
+      if (chunk !== undefined) {
+        this.#waiting -= chunk.length;
+        if (this.#chunks.length === 0 && this.#stream.isPaused()) this.#stream.resume();
         return new Uint8Array(chunk.buffer as ArrayBuffer, chunk.byteOffset, chunk.byteLength);
       }
       if (this.#ended) return null;
@@ -43,8 +50,16 @@ export class StreamSource implements ByteSource {
   /** Discards what is still to come, so that the peer is not held up by it. */
   cancel(): void {
     this.#cancelled = true;
-    this.#stream.removeAllListeners("readable");
+    this.#chunks = [];
     this.#stream.resume();
+    this.#wake();
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#cancelled || chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#waiting += chunk.length;
+    if (this.#waiting >= WAITING) this.#stream.pause();
     this.#wake();
   }
 
@@ -75,10 +90,7 @@ export class StreamSink implements ByteSink {
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#closed) throw inputGone();
     if (bytes.length === 0) return;
-    await this.#settle((done) => {
-      const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      this.#stream.write(buffer, (error) => done(error ?? null));
-    });
+    await this.#hand(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     const socket = this.#socket;
     if (socket !== null && socket.writableNeedDrain) {
       await this.#settle((done) => {
@@ -101,6 +113,14 @@ export class StreamSink implements ByteSink {
   abandon(): void {
     this.#closed = true;
     this.#giveUp?.();
+  }
+
+  /** Nothing that outlives the write may hold on to `buffer`. */
+  async #hand(buffer: Buffer): Promise<void> {
+    let taken: ((error: Error | null) => void) | null = null;
+    this.#stream.write(buffer, (error) => taken?.(error ?? null));
+    // What the stream has passed on by now needs no wait; an error is told by its events.
+    if (this.#stream.writableLength > 0) await this.#settle((done) => void (taken = done));
   }
 
   #settle(start: (done: (error: Error | null) => void) => void | (() => void)): Promise<void> {

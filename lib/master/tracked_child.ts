@@ -3,35 +3,86 @@
  * command, since sshd itself signals only for users other than root, and ssh2 only while stdin is open.
  */
 import { concat } from "../core/greeting.ts";
+import type { HoldfastError } from "../core/errors.ts";
 import type { ByteSource, Child } from "../core/host.ts";
 import { LIMITS } from "../core/limits.ts";
+import { passwordExpiry } from "./password_expiry.ts";
 import type { SshConnection } from "./ssh_connection.ts";
 
-/** `child` writes `<token> <pid>` and a newline first; what a noisy profile wrote before that is dropped. */
+/**
+ * `child` writes `<token> <pid>` and a newline first; what a noisy profile wrote before that is dropped. When the host
+ * ran something else instead because the password has expired, `exit` rejects and says so.
+ */
 export function trackChild(
   child: Child,
   { token, connection }: { token: string; connection: SshConnection },
 ): Child {
   const { stdout, announced } = afterAnnouncement(child.stdout, token);
+  const { stderr, expired } = watchForExpiry(child.stderr, connection.description);
+  const exit = child.exit.then(async (status) => {
+    const reason = status.code === 1 && await Promise.race([expired, announced.then(() => null)]);
+    if (reason) throw reason;
+    return status;
+  });
+  exit.catch(() => {});
   return {
     pid: 0,
     stdin: child.stdin,
     stdout,
-    stderr: child.stderr,
-    exit: child.exit,
+    stderr,
+    exit,
     kill(signal) {
       void announced.then(async (pid) => {
-        if (pid === null) return child.kill(signal);
-        const name = signal.replace(/^SIG/, "");
-        const killer = await connection.exec(`kill -${name} -${pid}`).catch(() => null);
-        if (!killer) return child.kill(signal);
-        killer.stdout.cancel();
-        killer.stderr.cancel();
-        await killer.exit.catch(() => {});
+        const sent = pid === null ? null : await signalGroup(connection, { pid, signal });
+        if (sent === null) child.kill(signal);
       });
     },
-    isAlive: () => child.isAlive(),
+    async isAlive() {
+      const pid = await announced;
+      return pid !== null && await signalGroup(connection, { pid, signal: "0" }) === true;
+    },
     resize: (size) => child.resize(size),
+  };
+}
+
+/** Whether the group was there to be signalled; null when that could not be tried. */
+async function signalGroup(
+  connection: SshConnection,
+  { pid, signal }: { pid: number; signal: string },
+): Promise<boolean | null> {
+  // By sh: fish has no kill of its own, and procps's takes the group for an option.
+  const line = `exec sh -c 'kill -${signal.replace(/^SIG/, "")} -${pid}'`;
+  const killer = await connection.exec(line).catch(() => null);
+  if (!killer) return null;
+  killer.stdout.cancel();
+  killer.stderr.cancel();
+  return await killer.exit.then(({ code }) => code === 0, () => false);
+}
+
+/** `expired` resolves when that is known; null when the output began otherwise. */
+function watchForExpiry(
+  source: ByteSource,
+  description: string,
+): { stderr: ByteSource; expired: Promise<HoldfastError | null> } {
+  const decoder = new TextDecoder();
+  let said = "";
+  let decide: (reason: HoldfastError | null) => void = () => {};
+  const expired = new Promise<HoldfastError | null>((resolve) => decide = resolve);
+  return {
+    expired,
+    stderr: {
+      cancel() {
+        decide(null);
+        source.cancel();
+      },
+      async read() {
+        const bytes = await source.read();
+        if (said.length < 4096) said += decoder.decode(bytes ?? undefined, { stream: true });
+        const reason = passwordExpiry(said, description);
+        if (reason || bytes === null || said.length >= 4096) decide(reason);
+        return bytes;
+      },
+    },
   };
 }
 

@@ -2,14 +2,14 @@
  * What a connection method is: how one tool (sudo, docker, ...) starts a shell at another place of the same
  * machine or beside it. One file each in `methods/`; `open_hop.ts` does what they have in common.
  */
-import type { Host } from "../core/host.ts";
+import type { ProcessHost } from "../core/host.ts";
 
 /** What the words are made of. */
 export interface HopWords {
   argument?: string;
   /** Only for a method that `takesUser`. */
   user?: string;
-  host: Host;
+  host: ProcessHost;
   terminal: boolean;
 }
 

@@ -14,7 +14,7 @@ function script(alsoTry: string): string {
   return `for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun /usr/local/bin/deno ` +
     `/usr/local/bin/bun node /usr/local/bin/node ~/.nvm/versions/node/*/bin/node ${alsoTry};do ` +
     `p=$(command -v $r)&&case $p in /*)case \${p##*/} in deno*)HF_D=$DENO_DIR DENO_DIR=/dev/null/d ` +
-    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --no-config --no-lock "$0";;*)exec "$p" -e "$0";;esac;;esac;done;` +
+    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --ext=js --no-config --no-lock "$0";;*)exec "$p" -e "$0";;esac;;esac;done;` +
     `echo ${NO_RUNTIME}`;
 }
 
@@ -23,8 +23,9 @@ function source(size: number, title: string): string {
   return `/*${title}*/const D=globalThis.Deno,N=${size},b=new Uint8Array(N);let o=0;` +
     `for(;o<N;)try{o+=(D?D.stdin.readSync(b.subarray(o)):require("fs").readSync(0,b,o,N-o))||process.exit(1)}` +
     `catch(e){if(e.code==="EAGAIN")continue;throw e}` +
-    `const I=async b=>D?new Response(new Blob([b]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).text()` +
-    `:require("zlib").inflateRawSync(b).toString();` +
+    `const I=async b=>{if(D==null)return require("zlib").inflateRawSync(b).toString();` +
+    `const d=new DecompressionStream("deflate-raw"),w=d.writable.getWriter();w.write(b);w.close();` +
+    `return new Response(d.readable).text()};` +
     `globalThis.holdfast={core:b,inflate:I};I(b).then(eval)`;
 }
 

@@ -2,14 +2,11 @@
  * Terminals for processes of a context, which no runtime can make by itself: util-linux's `script` does. Used for this
  * machine's own host, and shipped to contexts behind hops.
  */
+import { nodeProcess } from "../core/node_process.ts";
 import { quoteWord } from "../core/quote.ts";
 import type { StartServices } from "../core/context.ts";
 import { HoldfastError } from "../core/errors.ts";
-import type { ByteSource, Child, Host, SpawnOptions } from "../core/host.ts";
-
-const { process } = globalThis as unknown as {
-  process: { kill(pid: number, signal: string): void };
-};
+import type { ByteSource, Child, ProcessHost, SpawnOptions } from "../core/host.ts";
 
 /** Bytes that are read for the announcement of the terminal before it is given up. */
 const LONGEST_ANNOUNCEMENT = 4096;
@@ -21,14 +18,14 @@ export const start: StartServices = (context) => {
 };
 
 /** `host`, able to give its processes a terminal. */
-export function withTerminals(host: Host): Host {
+export function withTerminals<H extends ProcessHost>(host: H): H {
   return {
     ...host,
     spawn: (options) => options.terminal ? spawnOnTerminal(host, options) : host.spawn(options),
   };
 }
 
-async function spawnOnTerminal(host: Host, options: SpawnOptions): Promise<Child> {
+async function spawnOnTerminal(host: ProcessHost, options: SpawnOptions): Promise<Child> {
   const { columns, rows, term } = options.terminal!;
   const shell = host.shell!;
   const words = typeof options.command === "string"
@@ -57,7 +54,7 @@ async function spawnOnTerminal(host: Host, options: SpawnOptions): Promise<Child
     ...child,
     kill: (signal) => {
       try {
-        process.kill(-Number(group), signal);
+        nodeProcess().kill(-Number(group), signal);
       } catch {
         // The group has ended.
       }
@@ -67,7 +64,7 @@ async function spawnOnTerminal(host: Host, options: SpawnOptions): Promise<Child
 }
 
 async function resize(
-  host: Host,
+  host: ProcessHost,
   terminal: string,
   { columns, rows }: { columns: number; rows: number },
 ): Promise<void> {

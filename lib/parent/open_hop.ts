@@ -4,7 +4,7 @@
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import { hex } from "../core/greeting.ts";
-import type { Child, Host } from "../core/host.ts";
+import type { Child, ProcessHost } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import type { ConnectionMethod } from "./connection_method.ts";
 import { CONNECTION_METHODS } from "./connection_methods.ts";
@@ -41,7 +41,7 @@ export interface OpenHopOptions {
  * runs as another user ends because its stdin has.
  */
 export async function openHop(
-  host: Host,
+  host: ProcessHost,
   hop: HopToOpen,
   options: OpenHopOptions,
 ): Promise<Child> {
@@ -65,7 +65,7 @@ export async function openHop(
 }
 
 interface Opening {
-  host: Host;
+  host: ProcessHost;
   hop: HopToOpen;
   options: OpenHopOptions;
   method: ConnectionMethod;

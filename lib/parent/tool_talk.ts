@@ -90,7 +90,8 @@ export class ToolTalk {
     const wanted = `${this.#options.mark}-open\n`;
     let seen: Uint8Array = new Uint8Array(0);
     let noise = 0;
-    const open = new Set([this.stderr, this.stdout]);
+    // Whatever is said behind the announcement is not the tool's: stdout goes first.
+    const open = new Set([this.stdout, this.stderr]);
     for (;;) {
       const source = await this.#first(open);
       const bytes = await source.read();
@@ -141,8 +142,10 @@ export class ToolTalk {
       return new HoldfastError("permission", `${tool} may not do this${quote}`);
     }
     if (this.#questions) return new HoldfastError("auth", REFUSED);
-    const how = status?.signal ?? `status ${status?.code}`;
-    return new HoldfastError("bootstrap", `${tool} ended with ${how} and no shell${quote}`);
+    const how = status
+      ? `ended with ${status.signal ?? `status ${status.code}`}`
+      : "closed its output";
+    return new HoldfastError("bootstrap", `${tool} ${how} before any shell${quote}`);
   }
 
   /** Ends the conversation; idempotent. */

@@ -7,17 +7,21 @@ const READ_SIZE = 68 * 1024;
 
 export function socketTransport(conn: Deno.Conn): Transport {
   let closed = false;
+  let buffer = new Uint8Array(0);
   const broken = (error: unknown) =>
     new HoldfastError("disconnected", `the socket broke: ${(error as Error).message}`);
   return {
     async read() {
       if (closed) return null;
-      const buffer = new Uint8Array(READ_SIZE);
+      if (buffer.length === 0) buffer = new Uint8Array(READ_SIZE);
+      const into = buffer;
       try {
-        const count = await conn.read(buffer);
+        const count = await conn.read(into);
         if (count === null) return null;
-        // A small message must not hold on to the whole buffer.
-        return count < READ_SIZE / 8 ? buffer.slice(0, count) : buffer.subarray(0, count);
+        // A small message leaves the buffer to the next one; a large one takes it along.
+        if (count < READ_SIZE / 8) return into.slice(0, count);
+        buffer = new Uint8Array(0);
+        return into.subarray(0, count);
       } catch (error) {
         if (closed || error instanceof Deno.errors.ConnectionReset) return null;
         throw broken(error);

@@ -17,13 +17,17 @@ export interface SshOptions {
   jump?: string;
   /** `-o`, each `Name=value` */
   options?: string[];
+  /** `--openssh`: the system's ssh makes the connection, whatever else could. */
+  openssh?: boolean;
 }
 
 /** One of several: of each option the first that says anything wins, files and `-o` come one after the other, as in ssh. */
 export function mergeSshOptions(sources: readonly SshOptions[]): SshOptions {
   const first = <K extends keyof SshOptions>(name: K) =>
     sources.find((source) => source[name] !== undefined)?.[name];
+  const openssh = first("openssh");
   return {
+    ...openssh !== undefined && { openssh },
     configFile: first("configFile"),
     user: first("user"),
     port: first("port"),

@@ -28,9 +28,9 @@ const METHODS = {
 } as const;
 
 /** A method whose hop is fully described by the text after its `=`. */
-export type ArgumentMethod = Exclude<keyof typeof METHODS, "ssh" | "local">;
+export type ArgumentMethod = Exclude<keyof typeof METHODS, "ssh" | "openssh" | "local">;
 
-/** A hop made by Holdfast's own SSH transport. */
+/** A hop over SSH. */
 export interface SshHop {
   method: "ssh";
   /** A name or an address, IPv6 without brackets. */
@@ -40,6 +40,8 @@ export interface SshHop {
   port?: number;
   /** Written `ssh=HOST`: the host itself, even where a hosts file or an inventory has that name. */
   exact?: true;
+  /** Written `openssh=HOST`: by the system's ssh, and exact as well. */
+  openssh?: true;
 }
 
 /** One step of a stack. */
@@ -149,6 +151,7 @@ function methodHop(name: keyof typeof METHODS, argument: string | undefined): Ho
     );
   }
   if (name === "ssh") return { ...parseDestination(argument!), exact: true };
+  if (name === "openssh") return { ...parseDestination(argument!), exact: true, openssh: true };
   if (name === "local") return { method: "local" };
   if (argument === undefined) return { method: name };
   method.check(argument);
@@ -238,6 +241,7 @@ function formatHop(hop: Hop): string {
   const user = hop.user === undefined ? "" : `${hop.user}@`;
   const port = hop.port === undefined ? "" : `:${hop.port}`;
   const text = user + host + port;
+  if (hop.openssh) return `openssh=${text}`;
   const needsMethod = hop.exact || text.includes("=") || Object.hasOwn(METHODS, text);
   return needsMethod ? `ssh=${text}` : text;
 }

@@ -159,10 +159,15 @@ function finish(drafts: Draft[], ssh: SshOptions): ResolvedHop[] {
     const { hop, password, options } = draft;
     if (hop.method !== "ssh") return draft;
     const given = index === last ? ssh : { configFile: ssh.configFile };
-    const all = mergeSshOptions([words, given, options]);
+    const all = mergeSshOptions([words, { openssh: hop.openssh }, given, options]);
     return {
       ...draft,
-      hop: { method: "ssh", host: hop.host, ...userAndPort(all) },
+      hop: {
+        method: "ssh",
+        host: hop.host,
+        ...userAndPort(all),
+        ...hop.openssh && { openssh: true },
+      },
       options: all,
       password: all.user === owner ? password : undefined,
     };

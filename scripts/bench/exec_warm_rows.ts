@@ -52,9 +52,12 @@ function whole(name: string, { delay, targets }: Variant): Row {
       const { name: target } = await world.place({ delay });
       const seat = await world.seat();
       await seat.client.ask({ do: "open", target, configFile: world.config });
-      const command = world.holdfast(seat, "exec", target, "--", "true");
+      const words = ["exec", target, "--", "true"] as const;
+      const built = await world.built(seat, ...words);
+      const source = world.holdfast(seat, ...words);
       return await alternate({
-        holdfast: { run: () => world.processes.time(command) },
+        holdfast: { run: () => world.processes.time(built) },
+        "deno run": { run: () => world.processes.time(source) },
         "ssh -S": await sshOverMaster(world, delay),
       }, rounds(options));
     },

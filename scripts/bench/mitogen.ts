@@ -12,8 +12,18 @@ export async function mitogenPeers(
   world: World,
   place: Place,
 ): Promise<Record<string, Contestant | string>> {
+  const peer = await mitogenProcess(world, place);
+  if (typeof peer === "string") return { mitogen: peer, "mitogen sh -c": peer };
+  return {
+    mitogen: { run: () => peer.time({ words: ["true"] }) },
+    "mitogen sh -c": { run: () => peer.time({ words: ["/bin/sh", "-c", "true"] }) },
+  };
+}
+
+/** The process, or why there is none; `mitogen_peer.py` says what it can be asked. */
+export async function mitogenProcess(world: World, place: Place): Promise<LineProcess | string> {
   const missing = await lacking(world);
-  if (missing) return { mitogen: missing, "mitogen sh -c": missing };
+  if (missing) return missing;
   const options = { port: place.port, user: world.user, identity: world.identity };
   const script = new URL("mitogen_peer.py", import.meta.url).pathname;
   const peer = new LineProcess(world.processes, {
@@ -21,10 +31,7 @@ export async function mitogenPeers(
     env: { ...world.env, PYTHONDONTWRITEBYTECODE: "1" },
   });
   world.defer(() => peer.close());
-  return {
-    mitogen: { run: () => peer.time({ words: ["true"] }) },
-    "mitogen sh -c": { run: () => peer.time({ words: ["/bin/sh", "-c", "true"] }) },
-  };
+  return peer;
 }
 
 async function lacking(world: World): Promise<string | null> {

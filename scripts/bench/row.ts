@@ -43,7 +43,7 @@ export interface RowOptions {
 
 export interface Row {
   name: string;
-  unit: "ms" | "MB/s" | "MB";
+  unit: "ms" | "MB/s" | "MB" | "B";
   /** The first peer named here is the one of `ratio`. None: the row only informs. */
   targets: Target[];
   /** The peer of `ratio` where there is no target. */

@@ -11,6 +11,7 @@ import { has } from "../../tests/support/needs.ts";
 import { waitUntilGone } from "../../tests/support/processes.ts";
 import { startSshd, type TestSshd } from "../../tests/support/sshd.ts";
 import { tempDir } from "../../tests/support/temp.ts";
+import { builtFile } from "./built_file.ts";
 import { LineProcess } from "./line_process.ts";
 import { type Command, Processes } from "./processes.ts";
 
@@ -33,6 +34,8 @@ export class World implements AsyncDisposable {
   readonly processes: Processes;
   readonly sshd: TestSshd;
   readonly user: string;
+  /** It may use sudo. */
+  readonly sudo: boolean;
   /** Path of the private key. */
   readonly identity: string;
   /** A directory on the target that the account may fill. */
@@ -52,6 +55,7 @@ export class World implements AsyncDisposable {
     this.processes = facts.processes;
     this.sshd = facts.sshd;
     this.user = facts.user;
+    this.sudo = facts.sudo;
     this.identity = facts.identity;
     this.remoteDir = facts.remoteDir;
     this.localDir = facts.localDir;
@@ -64,13 +68,13 @@ export class World implements AsyncDisposable {
   static async create(): Promise<World> {
     await using stack = new AsyncDisposableStack();
     const sshd = stack.use(await startSshd({ maxSessions: 100 }));
-    const { user, remoteDir } = await target(stack);
+    const { user, sudo, remoteDir } = await target(stack);
     const workspace = stack.use(await Workspace.create());
     const localDir = stack.use(await tempDir()).path;
     const processes = stack.use(new Processes());
     const { path: identity } = await testIdentity();
     const env = await workspace.env();
-    const facts = { processes, sshd, user, identity, remoteDir, localDir, env, workspace };
+    const facts = { processes, sshd, user, sudo, identity, remoteDir, localDir, env, workspace };
     return new World(facts, stack.move());
   }
 
@@ -107,10 +111,19 @@ export class World implements AsyncDisposable {
     return { env, client, stop };
   }
 
-  /** A whole process of the product. */
+  /** A whole process of the product, from the source tree. */
   holdfast(seat: Seat, subcommand: string, ...args: string[]): Command {
-    const words = [Deno.execPath(), "run", "--quiet", "-A", MAIN];
-    return { words: [...words, subcommand, "-F", this.config, ...args], env: seat.env };
+    return this.source(seat, subcommand, "-F", this.config, ...args);
+  }
+
+  /** The same with exactly these words. */
+  source(seat: Seat, ...args: string[]): Command {
+    return { words: [Deno.execPath(), "run", "--quiet", "-A", MAIN, ...args], env: seat.env };
+  }
+
+  /** A whole process of the product as its users have it. */
+  async built(seat: Seat, subcommand: string, ...args: string[]): Promise<Command> {
+    return { words: [await builtFile(), subcommand, "-F", this.config, ...args], env: seat.env };
   }
 
   /** A process of one of the peers. */
@@ -151,6 +164,7 @@ interface Facts {
   processes: Processes;
   sshd: TestSshd;
   user: string;
+  sudo: boolean;
   identity: string;
   remoteDir: string;
   localDir: string;
@@ -158,17 +172,25 @@ interface Facts {
   workspace: Workspace;
 }
 
-async function target(stack: AsyncDisposableStack): Promise<{ user: string; remoteDir: string }> {
+async function target(
+  stack: AsyncDisposableStack,
+): Promise<Pick<Facts, "user" | "sudo" | "remoteDir">> {
   if (!has("root")) {
     const user = Deno.env.get("USER") ?? Deno.env.get("LOGNAME") ?? "";
-    return { user, remoteDir: stack.use(await tempDir()).path };
+    return { user, sudo: false, remoteDir: stack.use(await tempDir()).path };
   }
+  const sudo = has("sudo");
   const account = stack.use(
-    await createAccount({ runtimes: ["deno"], shell: "/bin/sh", mayLeaveProcesses: true }),
+    await createAccount({
+      runtimes: ["deno"],
+      shell: "/bin/sh",
+      sudo: sudo ? "nopasswd" : undefined,
+      mayLeaveProcesses: true,
+    }),
   );
   const remoteDir = `${account.home}/bench`;
   await Deno.mkdir(remoteDir);
   const { uid, gid } = await Deno.stat(account.home);
   await Deno.chown(remoteDir, uid, gid);
-  return { user: account.name, remoteDir };
+  return { user: account.name, sudo, remoteDir };
 }

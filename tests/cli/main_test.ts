@@ -46,7 +46,12 @@ Deno.test("main: words that are no subcommand are answered", async (t) => {
     [["help"], 0, /^Usage: holdfast COMMAND/, /^$/],
     [["--help"], 0, /^Usage: holdfast COMMAND/, /^$/],
     [["-h"], 0, /^Usage: holdfast COMMAND/, /^$/],
-    [["--version"], 0, new RegExp(`^holdfast ${VERSION}\n$`), /^$/],
+    [
+      ["--version"],
+      0,
+      new RegExp(`^holdfast ${VERSION} \\(source tree, protocol 1, deno [\\d.]+\\)\n$`),
+      /^$/,
+    ],
     [
       ["exce", "web1"],
       2,

@@ -60,6 +60,7 @@ const ABSENT = {
   port: undefined,
   user: undefined,
   jump: undefined,
+  openssh: false,
   passwordCommand: undefined,
   options: [],
   help: false,

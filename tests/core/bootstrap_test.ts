@@ -1,6 +1,6 @@
 /** How the core starts behind a shell: on each runtime, through noise, and when it cannot. */
 
-import { NoGreeting } from "../../lib/core/greeting.ts";
+import { encodeGreeting, NoGreeting } from "../../lib/core/greeting.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
 import type { Child } from "../../lib/core/host.ts";
 import { denoHost } from "../../lib/core/host_deno.ts";
@@ -12,7 +12,7 @@ import { firstStage } from "../../lib/parent/first_stage.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
-import { findExecutable, type Runtime, sharedRuntime } from "../support/tools.ts";
+import { findExecutable, programOf, type Runtime, sharedRuntime } from "../support/tools.ts";
 
 /** A home with exactly these runtimes in ~/bin, which with `tools` is all of PATH. */
 interface Target extends AsyncDisposable {
@@ -44,7 +44,9 @@ async function target(...runtimes: Runtime[]): Promise<Target> {
     const path = findExecutable(tool);
     if (path) await Deno.symlink(path, tools.join(tool));
   }
-  for (const runtime of runtimes) await Deno.symlink(sharedRuntime(runtime), tools.join(runtime));
+  for (const runtime of runtimes) {
+    await Deno.symlink(sharedRuntime(runtime), tools.join(programOf(runtime)));
+  }
   return {
     home,
     async start({ shell = ["sh"], before = "", command, env = {}, deadline, wrapper = [] } = {}) {
@@ -90,7 +92,7 @@ async function output(router: Router, command: string | string[]): Promise<strin
   return text;
 }
 
-const RUNTIMES: Runtime[] = ["deno", "node", "bun"];
+const RUNTIMES: Runtime[] = ["deno", "node", "node18", "bun"];
 
 /** Every path below `dir`. */
 function tree(dir: string): string[] {
@@ -107,7 +109,7 @@ for (const runtime of RUNTIMES) {
       await using at = await target(runtime);
       const before = tree(at.home.path);
       const started = await at.start();
-      assertEquals(started.runtime, runtime);
+      assertEquals(started.runtime, programOf(runtime));
       assertEquals(await output(started.router, "echo $HOME"), `${at.home.path}\n`);
       started.link.close(null);
       await started.child.exit;
@@ -288,4 +290,40 @@ test.needs("linux", "deno")("bootstrap: a runtime's name is shown safely", async
   }`;
   const { runtime } = await at.start({ command: `printf '${head}${body}'; exec cat > /dev/null` });
   assertEquals(runtime, "a\\x1b[2J");
+});
+
+test("bootstrap: everything is sent before anything is heard, so that it costs one round trip", async () => {
+  const core = { compressed: new Uint8Array(1000).fill(7), hash: "0".repeat(64) };
+  const sent: number[] = [];
+  let total = 0;
+  const heard = Promise.withResolvers<Uint8Array | null>();
+  const ended = Promise.withResolvers<{ code: number; signal: null }>();
+  const end = () => {
+    heard.resolve(null);
+    ended.resolve({ code: 0, signal: null });
+  };
+  const child: Child = {
+    pid: 0,
+    stdin: {
+      // deno-lint-ignore require-await
+      async write(bytes) {
+        total += bytes.length;
+        // The greeting comes last; only then does the other side say a word.
+        if (sent.push(bytes.length) === 2) heard.resolve(encodeGreeting({ runtime: "deno" }));
+      },
+      close: () => Promise.resolve(end()),
+    },
+    stdout: { read: () => heard.promise, cancel: end },
+    stderr: { read: () => Promise.resolve(null), cancel() {} },
+    exit: ended.promise,
+    kill: end,
+    isAlive: () => false,
+    resize() {},
+  };
+  const names = { name: "t", owner: "t" };
+  const started = await bootstrap(new Router({ id: 0 }), child, { id: 1, ...names, core });
+  assertEquals(started.runtime, "deno");
+  assertEquals([sent[0], total > 1000], [1000, true]);
+  started.link.close(null);
+  await started.closed;
 });

@@ -54,6 +54,8 @@ test("limits: every bound is pinned, and the protocol's text names it", async ()
     modulesWanted: 256,
     noise: 256 * KiB,
     greeting: 64 * KiB,
+    value: 64 * MiB,
+    valueDepth: 256,
     source: 8 * MiB,
   });
   const text = await Deno.readTextFile(new URL("../../lib/core/PROTOCOL.md", import.meta.url));

@@ -7,7 +7,7 @@ import { LIMITS } from "../../lib/core/limits.ts";
 import { Link } from "../../lib/core/link.ts";
 import { Router } from "../../lib/core/router.ts";
 import { transportPair } from "../../lib/core/transport_pair.ts";
-import { assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
+import { assertEquals, assertRejects, assertStringIncludes, fail } from "../support/assert.ts";
 import { star, turn } from "../support/fenced_link.ts";
 import { test } from "../support/test.ts";
 
@@ -34,7 +34,10 @@ const MODULES = new Map([
   moduleOf("twig", 'exports.value = require("./leaf").value + 1', ["leaf"]),
   moduleOf("tree", 'exports.value = 2 * require("./twig").value', ["leaf", "twig"]),
   moduleOf("broken", 'throw new RangeError("not today")'),
-  moduleOf("reaching", 'exports.errors = require("../core/errors.ts")'),
+  { ...moduleOf("reaching", 'exports.errors = require("../core/errors.ts")'), own: true },
+  moduleOf("foreign", 'exports.errors = require("../core/errors.ts")'),
+  moduleOf("even", 'exports.even = (n) => n === 0 || require("./odd").odd(n - 1)', ["odd"]),
+  moduleOf("odd", 'exports.odd = (n) => n !== 0 && require("./even").even(n - 1)', ["even"]),
   moduleOf("lost", 'require("./nowhere")'),
 ].map((module) => [module.id, module]));
 
@@ -127,6 +130,44 @@ test("importer: what is not there, fails to run or needs the unknown says so, ea
     const lost = await assertRejects(() => importer.load("lost"), HoldfastError);
     assertStringIncludes(lost.message, "./nowhere");
   }
+});
+
+test("importer: node's modules are the runtime's, under the name that they are required by", async () => {
+  const script = 'exports.sep = require("node:path").sep + typeof require("url").fileURLToPath';
+  const builtin = { ...moduleOf("builtin", script), requires: { url: "node:url" } };
+  using tree = chain(2, new Map([["builtin", builtin]]));
+  await tree.nodes[0].importer.provide(1, "builtin");
+  await turn();
+  assertEquals(await tree.nodes[1].importer.load("builtin"), { sep: "/function" });
+});
+
+test("importer: a circle of imports travels, and works", async () => {
+  using tree = chain(3);
+  await tree.nodes[0].importer.provide(2, "even");
+  await turn();
+  const { even } = await tree.nodes[2].importer.load("even") as { even(n: number): boolean };
+  assertEquals([even(10), even(7)], [true, false]);
+  assertEquals(tree.nodes[2].received.toSorted(), ["even", "odd"]);
+});
+
+test("importer: what is not Holdfast's own does not reach the core", async () => {
+  using tree = chain(2);
+  await tree.nodes[0].importer.provide(1, "foreign");
+  await turn();
+  const error = await assertRejects(
+    () => tree.nodes[1].importer.load("foreign"),
+    HoldfastError,
+  );
+  assertStringIncludes(error.message, "it needs ../core/errors.ts");
+});
+
+test("importer: a module that failed to load can be tried again, with what it needs", async () => {
+  const fails = 'require("./leaf"); if (!globalThis.tried) { globalThis.tried = 1; throw 1 }';
+  using tree = chain(2, new Map([...MODULES, ["fails", moduleOf("fails", fails, ["leaf"])]]));
+  await tree.nodes[0].importer.provide(1, "fails");
+  await turn();
+  await tree.nodes[1].importer.load("fails").then(() => fail("it loaded"), () => {});
+  assertEquals(await tree.nodes[1].importer.load("fails"), {});
 });
 
 test("importer: a module shares the core's own modules", async () => {

@@ -16,7 +16,7 @@ import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { contextPair } from "../support/context_pair.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
-import { findExecutable, type Runtime, sharedRuntime } from "../support/tools.ts";
+import { findExecutable, programOf, type Runtime, sharedRuntime } from "../support/tools.ts";
 
 /** Context 1 below `parent`, with the services that every context has. */
 interface Bench extends AsyncDisposable {
@@ -30,7 +30,7 @@ interface Kind {
   make(): Promise<Bench>;
 }
 
-const RUNTIMES: Runtime[] = ["deno", "node", "bun"];
+const RUNTIMES: Runtime[] = ["deno", "node", "node18", "bun"];
 
 const KINDS: Kind[] = [
   { name: "in memory", needs: [], make: () => Promise.resolve(joined()) },
@@ -80,7 +80,7 @@ async function onRuntime(runtime: Runtime): Promise<Bench> {
   const home = await tempDir();
   const bin = home.join("bin");
   await Deno.mkdir(bin);
-  await Deno.symlink(sharedRuntime(runtime), `${bin}/${runtime}`);
+  await Deno.symlink(sharedRuntime(runtime), `${bin}/${programOf(runtime)}`);
   for (const tool of ["sh", "cat", "yes", "sleep"]) {
     await Deno.symlink(findExecutable(tool)!, `${bin}/${tool}`);
   }
@@ -91,7 +91,7 @@ async function onRuntime(runtime: Runtime): Promise<Bench> {
   });
   const parent = new Router({ id: 0 });
   const started = await bootstrap(parent, child, { id: 1, name: "t", owner: "t", core });
-  assertEquals(started.runtime, runtime);
+  assertEquals(started.runtime, programOf(runtime));
   return {
     parent,
     cut: () => started.link.close(null),
@@ -151,6 +151,14 @@ for (const { name, needs, make } of KINDS) {
       await Promise.all([text(stdout), text(stderr), exit]),
       ["gööd\n", "bad\n", { code: 7, signal: null }],
     );
+  });
+
+  on("a process that closes its output early goes on, and the end is told", async ({ parent }) => {
+    const command = "exec >&- 2>&-; read line; exit 3";
+    const { exit, stdin, stdout, stderr } = exec(parent, command);
+    assertEquals(await Promise.all([text(stdout), text(stderr)]), ["", ""]);
+    await stdin.write(new TextEncoder().encode("\n"));
+    assertEquals(await exit, { code: 3, signal: null });
   });
 
   on("bytes flow both ways at once, several windows of them, unharmed", async ({ parent }) => {

@@ -71,6 +71,34 @@ test("service: a call rejects with what the method throws; anything but ours is 
   assertEquals((await fail("breaks")).toWire(), { kind: "internal", description: "a defect" });
 });
 
+test("service: an answer given early is the only one, and leaves at once", async () => {
+  let go = () => {};
+  const until = new Promise<void>((resolve) => go = resolve);
+  const early = (ending: () => Json): Service => ({
+    now: {
+      policy: "anyone",
+      async handle(_args, call) {
+        call.reply("early");
+        await until;
+        return ending();
+      },
+    },
+  });
+  const fails = () => {
+    throw new HoldfastError("io", "too late");
+  };
+  await using tree = serving({ ends: early(() => "late"), fails: early(fails) });
+  const peer = tree.child(5);
+  assertEquals(await ask(peer, { service: "ends", method: "now" }), [[2000, { ok: "early" }]]);
+  assertEquals(await ask(peer, { service: "fails", method: "now" }, 2001), [
+    [2001, { ok: "early" }],
+  ]);
+  peer.frames.length = 0;
+  go();
+  await turn();
+  assertEquals(peer.frames.length, 0);
+});
+
 const names: [unknown, unknown][] = [
   ["echo", "none"],
   ["none", "back"],

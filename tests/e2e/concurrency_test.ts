@@ -3,27 +3,33 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../supp
 import { createAccount } from "../support/accounts.ts";
 import { startDelayProxy } from "../support/delay_proxy.ts";
 import { type Outcome, Workspace } from "../support/holdfast.ts";
+import { waitUntilGone } from "../support/processes.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
 const hosts = test.needs("sshd", "namespaces");
 
-hosts(
-  "exec: two hundred at once on MaxSessions 10 are one login and one session more",
-  async () => {
-    await using world = await makeWorld();
-    const { workspace, sshd } = world;
-    // The first command runs beside the core that starts: these two sessions are all there will be.
-    await workspace.run("exec", ["target", "true"]);
-    await workspace.run("exec", ["target", "true"]);
-    const before = await sshd.sessions();
-    const outcomes = await crowd(200, (i) => workspace.run("exec", ["target", `echo ${i}`]));
-    outcomes.forEach(({ code, stdout, stderr }, i) =>
-      assertEquals({ code, stdout, stderr }, { code: 0, stdout: `${i}\n`, stderr: "" })
-    );
-    assertEquals([await sshd.logins(), await sshd.sessions()], [1, before]);
-  },
-);
+hosts("exec: two hundred at once on MaxSessions 10 are one login and one session", async () => {
+  await using world = await makeWorld({ maxSessions: 10 });
+  const { workspace, sshd, account } = world;
+  // A transfer waits for the core, whose session is then the only one; a first command would have its own.
+  await workspace.run("fetch", ["target", "/etc/passwd", "-"]);
+  await workspace.run("exec", ["target", "mkfifo gate"]);
+  // Each is held at the gate, so that all of them run at the same moment.
+  const line = (i: number) => `echo ${i}; head -c1 gate > /dev/null; exit ${i % 100}`;
+  const running = crowd(200, (i) => workspace.run("exec", ["target", line(i)]));
+  const held = () =>
+    account.processes().filter(({ command }) => command === "head -c1 gate").length;
+  const none = { pid: 0, ppid: 0, uid: 0, started: 0, command: "" };
+  const arrived = () => held() < 200 ? [none] : [];
+  assertEquals(await waitUntilGone(arrived, { deadline: 120_000 }), []);
+  using gate = await Deno.open(`${account.home}/gate`, { write: true });
+  await gate.write(new Uint8Array(200));
+  (await running).forEach(({ code, stdout, stderr }, i) =>
+    assertEquals({ code, stdout, stderr }, { code: i % 100, stdout: `${i}\n`, stderr: "" })
+  );
+  assertEquals([await sshd.logins(), await sshd.sessions()], [1, 1]);
+});
 
 hosts("exec: fifty at once on a cold host are one login", async () => {
   await using world = await makeWorld();
@@ -37,7 +43,9 @@ hosts("exec: fifty at once on a cold host are one login", async () => {
 hosts("exec: twenty at once on a host without a runtime wait for its ten sessions", async () => {
   await using world = await makeWorld({ runtimes: [] });
   const outcomes = await crowd(20, (i) => world.workspace.run("exec", ["target", `echo ${i}`]));
-  assertEquals(outcomes.map(({ stdout }) => stdout), outcomes.map((_, i) => `${i}\n`));
+  outcomes.forEach(({ code, stdout, stderr }, i) =>
+    assertEquals({ code, stdout, stderr }, { code: 0, stdout: `${i}\n`, stderr: "" })
+  );
   assertEquals(await world.sshd.logins(), 1);
 });
 
@@ -85,10 +93,14 @@ hosts("exec: a host that stops answering is found out, and reached again", async
 });
 
 async function makeWorld(
-  { runtimes = ["deno"], delay }: { runtimes?: "deno"[]; delay?: number } = {},
+  { runtimes = ["deno"], delay, maxSessions }: {
+    runtimes?: "deno"[];
+    delay?: number;
+    maxSessions?: number;
+  } = {},
 ) {
   await using stack = new AsyncDisposableStack();
-  const sshd = stack.use(await startSshd());
+  const sshd = stack.use(await startSshd({ maxSessions }));
   const account = stack.use(await createAccount({ runtimes }));
   const proxy = stack.use(startDelayProxy({ port: sshd.port, delay }));
   const workspace = stack.use(await Workspace.create());

@@ -7,11 +7,12 @@ import { createAccount } from "../support/accounts.ts";
 import { Workspace } from "../support/holdfast.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
+import { programOf } from "../support/tools.ts";
 
 const encoder = new TextEncoder();
 
-for (const runtime of ["deno", "node", "bun", "none"] as const) {
-  const needs = runtime === "node" || runtime === "bun" ? [runtime] : [];
+for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
+  const needs = runtime === "none" ? [] : [runtime];
   const what = runtime === "none" ? "no runtime" : runtime;
   test.needs("sshd", "namespaces", ...needs)(`exec: as ssh does, on ${what}`, async (t) => {
     await using sshd = await startSshd({ banner: "Keep out\n\x1b[31m" });
@@ -35,7 +36,7 @@ for (const runtime of ["deno", "node", "bun", "none"] as const) {
       await exec(["target", "true"]);
       const status = JSON.parse((await workspace.run("status", ["--json"])).stdout);
       const [{ state, runtime: found }] = status.connections;
-      const expected = runtime === "none" ? ["direct", null] : ["ready", runtime];
+      const expected = runtime === "none" ? ["direct", null] : ["ready", programOf(runtime)];
       assertEquals([state, found], expected);
     });
 

@@ -79,7 +79,10 @@ for (const runtime of ["deno", "node", "bun"] as const) {
       await reader.cancel();
       await waiting.stdin.close().catch(() => {});
       const again = await exec(target, "true");
-      assertEquals([again.code, again.stderr.includes("the container is not running")], [
+      assertEquals([
+        again.code,
+        again.stderr.startsWith(`holdfast: web1,sudo,podman=${box.name}: podman `),
+      ], [
         255,
         true,
       ], again.stderr);

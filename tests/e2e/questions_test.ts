@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
 import { Workspace } from "../support/holdfast.ts";
-import { startSshd } from "../support/sshd.ts";
+import { killProcesses, readProcess, waitUntilGone } from "../support/processes.ts";
+import { type SshdOptions, startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
 const SECRET = "s3cret-Tr0ub4dor";
@@ -72,6 +73,52 @@ hosts(
   },
 );
 
+for (const pam of [false, true]) {
+  hosts(`password: an expired one is named, ${pam ? "with" : "without"} PAM`, async () => {
+    await using world = await makeWorld(SECRET, [], { pam });
+    const { workspace, env, account } = world;
+    const args = ["-d", "0", account.name];
+    assert((await new Deno.Command("chage", { args }).output()).success);
+    const file = workspace.join("file");
+    const calls: [string, ...string[]][] = [
+      ["exec", "target", "echo ran"],
+      ["put", "target", workspace.config, "file"],
+      ["fetch", "target", "/etc/passwd", file],
+      ["client", "target"],
+    ];
+    for (const [subcommand, ...args] of pam ? calls.slice(0, 1) : calls) { // PAM is slow to refuse
+      const options = { env, stdin: "EXEC: echo ran\n" };
+      const { code, stdout, stderr } = await workspace.run(subcommand, args, options);
+      assertEquals([code, stdout], [255, ""], subcommand);
+      // The server's own words may come before.
+      assertMatch(stderr, /^holdfast: Cannot run anything as .*: the password has expired$/m);
+    }
+  });
+}
+
+hosts(
+  "password: a daemon killed while it is asked for ends the call and the question",
+  async () => {
+    await using world = await makeWorld("");
+    const { workspace, env } = world;
+    const script = `#!/bin/sh\nprintf '%s\\n' "$1" >> ${
+      workspace.join("asked")
+    }\nexec sleep 1000\n`;
+    await Deno.writeTextFile(env.SSH_ASKPASS, script);
+    const { stdout } = await workspace.run("daemon");
+    const daemon = readProcess(Number(/pid (\d+)/.exec(stdout)![1]))!;
+    const calling = workspace.run("exec", ["target", "true"], { env });
+    const asking = () => workspace.processes().filter(({ command }) => command === "sleep 1000");
+    const none = { ...daemon, pid: 0 };
+    assertEquals(await waitUntilGone(() => asking().length > 0 ? [] : [none]), []);
+    await killProcesses([daemon]);
+    const { code, stderr } = await calling;
+    assertEquals(code, 255);
+    assertMatch(stderr, /^holdfast: .*the daemon went away.*\n$/);
+    assertEquals(await waitUntilGone(asking), []);
+  },
+);
+
 hosts("host key: asked about once, and remembered when it was accepted", async () => {
   await using world = await makeWorld("yes", ["StrictHostKeyChecking ask"]);
   const { workspace, env } = world;
@@ -86,9 +133,9 @@ hosts("host key: asked about once, and remembered when it was accepted", async (
   assertEquals(later.filter((line) => line.includes("fingerprint")), []);
 });
 
-async function makeWorld(answer: string, more: string[] = []) {
+async function makeWorld(answer: string, more: string[] = [], server: SshdOptions = {}) {
   await using stack = new AsyncDisposableStack();
-  const sshd = stack.use(await startSshd({ passwordAuthentication: true }));
+  const sshd = stack.use(await startSshd({ passwordAuthentication: true, ...server }));
   const options = { runtimes: ["deno" as const], password: SECRET, authorizedKeys: [] };
   const account = stack.use(await createAccount(options));
   const workspace = stack.use(await Workspace.create());
@@ -109,6 +156,7 @@ async function makeWorld(answer: string, more: string[] = []) {
   const owned = stack.move();
   return {
     workspace,
+    account,
     env: { SSH_ASKPASS: askpass, SSH_ASKPASS_REQUIRE: "force" },
     /** Prompts that were shown so far. */
     async asked(): Promise<string[]> {

@@ -93,6 +93,26 @@ sshTest("sftp: a tree put and fetched back is the same", async () => {
   assertEquals(snapshot(dir.join("back")), snapshot(tree));
 });
 
+sshTest("sftp: a fresh tree that fails leaves nothing, closed directories included", async () => {
+  await using sftp = await startSftp();
+  await using dir = await tempDir();
+  await Deno.mkdir(dir.join("tree/a/b"), { recursive: true });
+  for (let i = 0; i < 50; i++) await Deno.writeTextFile(dir.join(`tree/a/b/${i}`), "x");
+  await Deno.chmod(dir.join("tree/a/b"), 0o500);
+  await Deno.chmod(dir.join("tree/a"), 0);
+  await sftp.world.account.write("into/kept", "kept");
+  const host: Host = {
+    ...sftp.host,
+    // All of it is there by then.
+    rename: () => Promise.reject(new HoldfastError("io", "it broke")),
+  };
+  await using pair = contextPair({ services: { file: new FileService(host).service } });
+  const putting = () =>
+    putFiles(pair.parent, 1, { sources: [dir.join("tree")], destination: "into" });
+  await assertRejects(putting, HoldfastError, "it broke");
+  assertEquals([...Deno.readDirSync(sftp.home("into"))].map(({ name }) => name), ["kept"]);
+});
+
 sshTest("sftp: a file is replaced, and its mode does not depend on the umask", async () => {
   await using sftp = await startSftp();
   await using dir = await tempDir();

@@ -46,7 +46,7 @@ test.needs("linux")("openHop: a tool that ends at once, with its words made safe
   const error = await failing("printf 'it is \\033[31mbroken\\nindeed\\n' >&2;exit 7");
   assertEquals([error.kind, error.message], [
     "bootstrap",
-    "web1,podman=box: podman ended with status 7 and no shell (it is \\x1b[31mbroken; indeed)",
+    "web1,podman=box: podman ended with status 7 before any shell (it is \\x1b[31mbroken; indeed)",
   ]);
 });
 

@@ -50,12 +50,15 @@ test.needs(...needs)(
     assertEquals(kind, "bootstrap");
     assertStringIncludes(
       message,
-      "podman ended with status 127 and no shell (Error: runc: exec failed",
+      "podman ended with status 127 before any shell (Error: runc: exec failed",
     );
     await box.stop();
     const stopped = await failing(box.name);
     assertEquals(stopped[0], "bootstrap");
-    assertStringIncludes(stopped[1], "podman ended with status 255 and no shell (Error: can only");
+    assertStringIncludes(
+      stopped[1],
+      "podman ended with status 255 before any shell (Error: can only",
+    );
   },
 );
 

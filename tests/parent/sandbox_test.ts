@@ -57,7 +57,7 @@ for (const method of ["chroot", "bwrap"]) {
       const status = method === "chroot" ? 127 : 1;
       assertEquals(await failing(denoHost, method, root.path), [
         "bootstrap",
-        `${method} ended with status ${status} and no shell`,
+        `${method} ended with status ${status} before any shell`,
       ]);
     },
   );

@@ -21,21 +21,29 @@ interface Case {
 const engine: Case["failures"] = [
   ["Error response from daemon: No such container: x", "not_found", "there is no such container"],
   ["Got permission denied while trying to connect", "permission", "docker may not do this ("],
-  ["Error: container abc is not running", "bootstrap", "docker ended with status 1 and no shell ("],
-  ["Cannot connect to the Docker daemon", "bootstrap", "docker ended with status 1 and no shell ("],
+  [
+    "Error: container abc is not running",
+    "bootstrap",
+    "docker ended with status 1 before any shell (",
+  ],
+  [
+    "Cannot connect to the Docker daemon",
+    "bootstrap",
+    "docker ended with status 1 before any shell (",
+  ],
 ];
 
 const instances = (tool: string): Case["failures"] => [
   ["Error: Instance not found", "not_found", "there is no such instance"],
   ["dial unix: connect: permission denied", "permission", `${tool} may not do this (`],
-  ["Error: Command not found", "bootstrap", `${tool} ended with status 1 and no shell (`],
+  ["Error: Command not found", "bootstrap", `${tool} ended with status 1 before any shell (`],
 ];
 
 const pods: Case["failures"] = [
   ['Error from server (NotFound): pods "x"', "not_found", "there is no such pod or container"],
   ["container x is not valid for pod y", "not_found", "there is no such pod or container"],
   ["Error from server (Forbidden): pods", "permission", "kubectl may not do this ("],
-  ["error: container not found", "bootstrap", "kubectl ended with status 1 and no shell ("],
+  ["error: container not found", "bootstrap", "kubectl ended with status 1 before any shell ("],
 ];
 
 const run = ["--quiet", "--pipe", "--wait", "--collect", "--no-ask-password"];

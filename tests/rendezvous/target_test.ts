@@ -43,7 +43,14 @@ const READABLE: [text: string, hops: Hop[], canonical?: string][] = [
   ["constructor", [{ method: "ssh", host: "constructor" }]],
   ["kubectl=prod/web-0", [{ method: "kubectl", argument: "prod/web-0" }]],
   ["chroot=/srv/my root", [{ method: "chroot", argument: "/srv/my root" }]],
-  ["openssh=ann@old:22", [{ method: "openssh", argument: "ann@old:22" }]],
+  ["openssh=ann@old:22", [{
+    method: "ssh",
+    user: "ann",
+    host: "old",
+    port: 22,
+    exact: true,
+    openssh: true,
+  }]],
   ["docker=a=b", [{ method: "docker", argument: "a=b" }]],
   ["bastion,db1,sudo=postgres", [
     { method: "ssh", host: "bastion" },
@@ -157,9 +164,9 @@ Deno.test("target: every stack of random parts survives the round trip", () => {
     pick(["web1", "sudo", "ssh", "local", "::1", "fe80::2%en0", "10.0.0.1", "a_b.c"]);
   const user = () => pick(["ann", "D\\u", "a@b", "a=b", "sudo", "ssh=x", "x:y"]);
   const hop = (): Hop => {
-    const method = pick(["ssh", "ssh", "ssh", "local", "sudo", "su", "docker", "openssh"] as const);
+    const method = pick(["ssh", "ssh", "ssh", "local", "sudo", "su", "docker"] as const);
     if (method === "local") return { method };
-    if (method === "docker" || method === "openssh") return { method, argument: host() };
+    if (method === "docker") return { method, argument: host() };
     if (method !== "ssh") return random() < 0.5 ? { method } : { method, argument: user() };
     const made: Hop = { method, host: host() };
     if (random() < 0.5) made.user = user();
@@ -168,6 +175,7 @@ Deno.test("target: every stack of random parts survives the round trip", () => {
     const needsMethod = made.user?.includes("=") ||
       (!made.user && !made.port && ["sudo", "ssh", "local"].includes(made.host));
     if (needsMethod || random() < 0.3) made.exact = true;
+    if (made.exact && random() < 0.3) made.openssh = true;
     return made;
   };
   for (let round = 0; round < 2000; round++) {

@@ -12,7 +12,7 @@ import {
   waitUntilGone,
 } from "./processes.ts";
 import { tempDir } from "./temp.ts";
-import { type Runtime, sharedRuntime, toolsDir } from "./tools.ts";
+import { programOf, type Runtime, sharedRuntime, toolsDir } from "./tools.ts";
 
 /** What an account is like. */
 export interface AccountOptions {
@@ -42,6 +42,7 @@ const HOMES: Record<Runtime, string> = {
   deno: ".deno/bin/deno",
   bun: ".bun/bin/bun",
   node: ".nvm/versions/node/v20.20.0/bin/node",
+  node18: ".nvm/versions/node/v18.0.0/bin/node",
 };
 
 /** Makes an account with a home that contains nothing but what the options ask for. */
@@ -130,7 +131,7 @@ async function furnish(account: Account, options: AccountOptions): Promise<void>
   if (place === "path") directories.unshift(`${account.home}/tools`);
   await account.write(".ssh/environment", `PATH=${directories.join(":")}\n`);
   for (const runtime of runtimes) {
-    const path = place === "path" ? `tools/${runtime}` : HOMES[runtime];
+    const path = place === "path" ? `tools/${programOf(runtime)}` : HOMES[runtime];
     await account.write(path, ""); // for the directories
     await Deno.remove(`${account.home}/${path}`);
     await Deno.symlink(sharedRuntime(runtime), `${account.home}/${path}`);

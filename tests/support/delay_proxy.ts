@@ -37,6 +37,7 @@ export class DelayProxy implements AsyncDisposable {
   readonly #tunnels = new Set<Tunnel>();
   readonly #accepting: Promise<void>;
   #thawed: PromiseWithResolvers<void> | undefined;
+  #fuse: { direction: Direction; left: number; blown: () => void } | undefined;
 
   constructor(options: DelayProxyOptions) {
     this.#options = { delay: 0, capacity: 64 << 20, ...options };
@@ -62,6 +63,13 @@ export class DelayProxy implements AsyncDisposable {
     this.#thawed ??= Promise.withResolvers();
   }
 
+  /** Freezes when exactly `size` more bytes have passed in one direction; resolves then. */
+  freezeAfter(direction: Direction, size: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#fuse = { direction, left: size, blown: resolve };
+    return promise;
+  }
+
   /** Passes on what was held back since {@linkcode freeze}, and everything after it. */
   thaw(): void {
     this.#thawed?.resolve();
@@ -84,9 +92,15 @@ export class DelayProxy implements AsyncDisposable {
       const tunnel = new Tunnel(client, {
         ...this.#options,
         gate: () => this.#thawed?.promise,
+        most: (direction) => this.#fuse?.direction === direction ? this.#fuse.left : Infinity,
         onDelivered: (direction, size) => {
           if (direction === "toServer") this.bytesToServer += size;
           else this.bytesToClient += size;
+          const fuse = this.#fuse;
+          if (fuse?.direction !== direction || (fuse.left -= size) > 0) return;
+          this.#fuse = undefined;
+          this.freeze();
+          fuse.blown();
         },
       });
       this.#tunnels.add(tunnel);
@@ -95,10 +109,15 @@ export class DelayProxy implements AsyncDisposable {
   }
 }
 
+/** Which way bytes go. */
+export type Direction = "toServer" | "toClient";
+
 interface TunnelOptions extends Required<DelayProxyOptions> {
   /** The promise to wait for while bytes must not pass. */
   gate(): Promise<void> | undefined;
-  onDelivered(direction: "toServer" | "toClient", size: number): void;
+  /** How many bytes may pass before the gate must be asked again. */
+  most(direction: Direction): number;
+  onDelivered(direction: Direction, size: number): void;
 }
 
 /** One client's connection with its counterpart; `done` resolves when both are closed. */
@@ -136,8 +155,8 @@ class Tunnel {
       if (!this.#alive) return server.close();
       server.setNoDelay(true);
       await Promise.all([
-        this.#pump(client, server, (size) => this.#options.onDelivered("toServer", size)),
-        this.#pump(server, client, (size) => this.#options.onDelivered("toClient", size)),
+        this.#pump(client, server, "toServer"),
+        this.#pump(server, client, "toClient"),
       ]);
     } catch {
       // Either end broke off: so does the other.
@@ -147,16 +166,18 @@ class Tunnel {
   }
 
   /** Carries one direction to its end. */
-  async #pump(from: Deno.TcpConn, to: Deno.TcpConn, onDelivered: (size: number) => void) {
+  async #pump(from: Deno.TcpConn, to: Deno.TcpConn, direction: Direction) {
     const line = new DelayLine(this.#options.capacity);
     const deliver = async () => {
       for (let item = await line.shift(); item; item = await line.shift()) {
         await this.#until(item.due);
         await this.#passage();
         for (let at = 0; at < item.bytes.length;) {
-          const size = await to.write(item.bytes.subarray(at));
+          const most = this.#options.most(direction);
+          const size = await to.write(item.bytes.subarray(at, at + most));
           at += size;
-          onDelivered(size);
+          this.#options.onDelivered(direction, size);
+          await this.#passage();
         }
         if (item.bytes.length === 0) await to.closeWrite();
       }

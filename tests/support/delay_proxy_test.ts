@@ -103,6 +103,23 @@ test("delay proxy: freeze holds bytes back until thaw", async () => {
   assertEquals(await answer, "behind");
 });
 
+test("delay proxy: freezeAfter lets exactly so many bytes through", async () => {
+  await using echo = startEcho();
+  await using proxy = startDelayProxy({ port: echo.port });
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port: proxy.port });
+  for (const direction of ["toServer", "toClient"] as const) {
+    const { bytesToServer, bytesToClient } = proxy;
+    const frozen = proxy.freezeAfter(direction, 4);
+    await connection.write(new TextEncoder().encode("behind"));
+    await frozen;
+    const passed = { toServer: proxy.bytesToServer - bytesToServer, toClient: 0 };
+    passed.toClient = proxy.bytesToClient - bytesToClient;
+    assertEquals(passed[direction], 4);
+    proxy.thaw();
+    assertEquals(await readSome(connection, 6), "behind");
+  }
+});
+
 test("delay proxy: disposal while frozen and full ends", async () => {
   await using echo = startEcho();
   await using proxy = startDelayProxy({ port: echo.port, delay: 5, capacity: 1000 });

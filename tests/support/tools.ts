@@ -3,8 +3,13 @@
  * linked or copied once into a directory that every user can read: our own may lie below /root.
  */
 
-/** A JavaScript runtime that a target may have. */
-export type Runtime = "deno" | "node" | "bun";
+/** A JavaScript runtime that a target may have. `node18` is the oldest node that the core must run on. */
+export type Runtime = "deno" | "node" | "node18" | "bun";
+
+/** What a runtime's program is called, and the core's name for it. */
+export function programOf(runtime: Runtime): Exclude<Runtime, "node18"> {
+  return runtime === "node18" ? "node" : runtime;
+}
 
 /** Directories looked through besides PATH: where distributions and installers put programs. */
 const USUAL_DIRECTORIES = [
@@ -32,9 +37,15 @@ export function toolsDir(): string {
   return TOOLS;
 }
 
+/** What `scripts/setup.sh` fetches. */
+const FETCHED: Record<string, string> = {
+  bun: `${TOOLS}/bun/bin/bun`,
+  node18: `${TOOLS}/node18/bin/node`,
+};
+
 /** The path of a program on PATH or in the usual directories. */
 export function findExecutable(name: string): string | undefined {
-  if (name === "bun" && isExecutable(`${TOOLS}/bun/bin/bun`)) return `${TOOLS}/bun/bin/bun`;
+  if (name in FETCHED && isExecutable(FETCHED[name])) return FETCHED[name];
   return searchPath().map((dir) => `${dir}/${name}`).find(isExecutable);
 }
 

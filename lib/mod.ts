@@ -1,0 +1,44 @@
+/**
+ * Holdfast for programs: contexts on other machines, as other users, in containers, behind each other, and your own
+ * functions called in them.
+ *
+ * ```ts
+ * import { openRouter } from "./lib/mod.ts";
+ *
+ * await using router = await openRouter();
+ * const web = await router.ssh({ host: "web1" });
+ * const db = await router.sudo({ via: web, user: "postgres" });
+ *
+ * const remote = db.module<typeof import("./remote.ts")>(new URL("./remote.ts", import.meta.url));
+ * console.log(await remote.tableSizes("shop"));
+ * ```
+ *
+ * `remote.ts` is a file beside yours. It travels with everything that it imports (files, JSON, npm packages that can be
+ * bundled, `node:` modules of the target's runtime) and runs on deno, node or bun, whichever is there. It has no top-level
+ * await, and its standard output is not its own: what it writes to the console goes to the daemon's log.
+ *
+ * @module
+ */
+export { type ErrorKind, HoldfastError } from "./core/errors.ts";
+export type { Sender } from "./core/parcel.ts";
+export { Channel } from "./client/channel.ts";
+export { gather, type Gathered } from "./client/gather.ts";
+export { RemoteError } from "./client/remote_call.ts";
+export {
+  type Caller,
+  type CallOptions,
+  Chain,
+  Context,
+  type ExecOptions,
+  type ExecResult,
+  type RemoteCall,
+  type RemoteModule,
+} from "./client/remote_context.ts";
+export {
+  type BecomeOptions,
+  type ContainerOptions,
+  type OpenOptions,
+  openRouter,
+  Router,
+  type SshHopOptions,
+} from "./client/remote_router.ts";

@@ -1,0 +1,40 @@
+/**
+ * What a built file knows of itself, put before the program by `scripts/build.ts`. In a source tree there is none, and
+ * everything is made when it is needed.
+ */
+
+export interface BuildInfo {
+  /** The commit that it was made from; `+` at its end: with changes. */
+  commit: string;
+  /** sha256 of the core, hex. */
+  coreHash: string;
+  /** Only in the daemon's part: raw deflate, base64, under `core` and the ids of our own modules. */
+  scripts?: Record<string, string>;
+}
+
+export function buildInfo(): BuildInfo | null {
+  return (globalThis as { holdfastBuild?: BuildInfo }).holdfastBuild ?? null;
+}
+
+/** A script that was compiled when the file was built; null where it is to be compiled now. */
+export function builtScript(name: string): Uint8Array | null {
+  const script = buildInfo()?.scripts?.[name];
+  return script === undefined ? null : Uint8Array.fromBase64(script);
+}
+
+/**
+ * Environment of a built file's runtime, set by its launcher (`scripts/build/head.sh`), which keeps the user's own under
+ * the same names with `HF_` before them. The daemon gives it back, so that it does not reach what it starts.
+ */
+const LAUNCH_ENVIRONMENT = ["DENO_DIR", "DENO_NO_UPDATE_CHECK", "DENO_DISABLE_NODE_SHIM"];
+
+/** Undoes what the launcher did to the environment; does nothing in a source tree. */
+export function restoreEnvironment(): void {
+  if (!buildInfo()) return;
+  for (const name of LAUNCH_ENVIRONMENT) {
+    const own = Deno.env.get(`HF_${name}`);
+    if (own) Deno.env.set(name, own);
+    else Deno.env.delete(name);
+    Deno.env.delete(`HF_${name}`);
+  }
+}

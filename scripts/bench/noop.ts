@@ -1,0 +1,3 @@
+/** What the call rows call. */
+
+export function noop(): void {}

@@ -1,0 +1,111 @@
+#!/bin/sh
+# holdfast @VERSION@ for @TARGET@, commit @COMMIT@: this text, and behind it a compressed archive of the program and
+# its runtime. The first start unpacks it into a directory of the user's own; later ones run it from there, and come
+# to that without a process of their own.
+hash=@HASH@
+case ${1-} in exec) part=exec ;; daemon) part=daemon ;; *) part=client ;; esac
+case ${XDG_CACHE_HOME-} in
+  /*) home=$XDG_CACHE_HOME/holdfast ;;
+  *) home=${HOME:+$HOME/.cache/holdfast} ;;
+esac
+
+# Whether all of it is there and our own: with sudo, HOME may be somebody else's.
+complete() {
+  [ -O "$1" ] && [ ! -h "$1" ] && [ -O "$1/ready" ] && [ -O "$1/deno" ] && [ -O "$1/$part.mjs" ]
+}
+
+# Becomes the program in a directory. What it changes in the environment, the daemon changes back.
+start() {
+  dir=$1
+  shift
+  export HF_DENO_DIR="${DENO_DIR-}" DENO_DIR="$dir/cache"
+  export HF_DENO_NO_UPDATE_CHECK="${DENO_NO_UPDATE_CHECK-}" DENO_NO_UPDATE_CHECK=1
+  export HF_DENO_DISABLE_NODE_SHIM="${DENO_DISABLE_NODE_SHIM-}" DENO_DISABLE_NODE_SHIM=1
+  exec "$dir/deno" run --allow-all --quiet @FLAGS@ "$dir/$part.mjs" "$@"
+}
+
+complete "$home/$hash" && start "$home/$hash" "$@"
+
+fail() {
+  printf 'holdfast: %s\n' "$*" >&2
+  exit 255
+}
+
+have() {
+  command -v "$1" >/dev/null 2>&1
+}
+
+# Whether a directory is ours, and closed to others.
+private() {
+  [ -d "$1" ] && [ -O "$1" ] && [ ! -h "$1" ] || return 1
+  case $(ls -ld "$1") in drwx------*) return 0 ;; *) return 1 ;; esac
+}
+
+archive() {
+  tail -c +@OFFSET@ "$self"
+}
+
+# Unpacks below a directory; $why tells what went wrong. Several may be at it at once: each file arrives as a whole,
+# and last the word that all are there.
+unpack() {
+  why="it cannot be written"
+  (umask 077 && mkdir -p "$1/$hash") 2>/dev/null || return 1
+  private "$1/$hash" || { why="it is not ours alone" && return 1; }
+  for left in "$1/$hash"/new.*; do # by those that were killed
+    kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left"
+  done
+  new=$1/$hash/new.$$
+  trap 'rm -rf "$new"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' HUP TERM
+  if (umask 077 && mkdir "$new") 2>/dev/null; then
+    if ! archive | $inflate 2>/dev/null | (cd "$new" && tar xf - 2>/dev/null); then
+      why="it is full"
+    elif ! "$new/deno" --version >/dev/null 2>&1; then
+      why="programs do not run from there"
+    else
+      (cd "$new" && mv -f deno exec.mjs client.mjs daemon.mjs ..) && : >"$1/$hash/ready"
+    fi
+    rm -rf "$new"
+  fi
+  trap - EXIT INT HUP TERM
+  complete "$1/$hash"
+}
+
+self=$0
+uid=$(id -u)
+session=${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/holdfast}
+for base in "$session" "/dev/shm/holdfast-$uid" "/tmp/holdfast-$uid"; do
+  private "$base" && complete "$base/$hash" && start "$base/$hash" "$@"
+done
+
+case "$(uname -s) $(uname -m)" in
+  @SYSTEM@) ;;
+  *) fail "Cannot run \"$self\": it is for @TARGET@, and this is $(uname -s) $(uname -m)" ;;
+esac
+if have sha256sum; then sum=$(archive | sha256sum)
+elif have shasum; then sum=$(archive | shasum -a 256)
+elif have openssl; then sum=$(archive | openssl dgst -sha256 -r)
+else fail "Cannot unpack \"$self\": sha256sum is missing, and shasum and openssl, too"
+fi
+[ "${sum%%[!0-9a-f]*}" = "$hash" ] ||
+  fail "Cannot unpack \"$self\": it is damaged (its checksum is another); copy or build it again"
+if have gzip; then inflate="gzip -dc"
+elif have busybox; then inflate="busybox gzip -dc"
+elif have python3; then inflate="python3 -m gzip -d"
+else fail "Cannot unpack \"$self\": gzip is missing, and busybox and python3, too"
+fi
+have tar || fail "Cannot unpack \"$self\": tar is missing"
+
+tried=
+for base in "$home" "$session" "/dev/shm/holdfast-$uid" "/tmp/holdfast-$uid"; do
+  [ -n "$base" ] || continue
+  if [ "$base" != "$home" ]; then
+    # Others can write beside it.
+    (umask 077 && mkdir "$base") 2>/dev/null
+    private "$base" || { tried="$tried; $base is not ours alone" && continue; }
+  fi
+  unpack "$base" && start "$base/$hash" "$@"
+  tried="$tried; $base: $why"
+done
+fail "Cannot unpack \"$self\": no directory takes it$tried; set XDG_CACHE_HOME to one that does"

@@ -1,0 +1,2 @@
+/** Named like a module of the core, too. */
+export const names = ["mine"];

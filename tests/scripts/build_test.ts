@@ -1,0 +1,236 @@
+/** The built file: what a user runs who has nothing else, and what it does where it cannot unpack itself. */
+
+import { createAccount } from "../support/accounts.ts";
+import { build } from "../../scripts/build.ts";
+import { ownTarget } from "../../scripts/build/runtime.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
+import { type Outcome, Workspace } from "../support/holdfast.ts";
+import { startSshd } from "../support/sshd.ts";
+import { tempBase, tempDir } from "../support/temp.ts";
+import { test } from "../support/test.ts";
+import { findExecutable } from "../support/tools.ts";
+
+const builds = test.needs("linux", "gzip", "tar", "sha256sum");
+const hosts = test.needs("linux", "gzip", "tar", "sha256sum", "sshd", "ssh", "root");
+const full = test.needs("linux", "gzip", "tar", "sha256sum", "namespaces");
+
+/** Everything that the head of the file uses, and ssh. */
+const TOOLS = ["gzip", "id", "ls", "mkdir", "mv", "rm", "sha256sum", "ssh", "tail", "tar", "uname"];
+
+let made: Promise<string> | undefined;
+
+/** One file for all tests; it goes with the temporary directory of this process. */
+function file(): Promise<string> {
+  return made ??= (async () => {
+    const path = `${await Deno.makeTempDir({ dir: tempBase() })}/hold fast's`;
+    await build(path, { target: ownTarget()! });
+    return path;
+  })();
+}
+
+/** A user with an empty home, and programs of which Deno is none. */
+class User implements AsyncDisposable {
+  readonly workspace: Workspace;
+  readonly env: Record<string, string>;
+
+  private constructor(workspace: Workspace, env: Record<string, string>) {
+    this.workspace = workspace;
+    this.env = env;
+  }
+
+  static async create(tools: readonly string[] = TOOLS): Promise<User> {
+    const workspace = await Workspace.create();
+    const PATH = workspace.join("bin");
+    await Deno.mkdir(PATH);
+    for (const name of tools) await Deno.symlink(findExecutable(name)!, `${PATH}/${name}`);
+    const XDG_RUNTIME_DIR = workspace.join("session");
+    await Deno.mkdir(XDG_RUNTIME_DIR, { mode: 0o700 });
+    const { home: HOME, dir: HOLDFAST_DIR } = workspace;
+    const env = { HOME, HOLDFAST_DIR, PATH, XDG_RUNTIME_DIR, SHELL: "/bin/sh", NO_COLOR: "1" };
+    return new User(workspace, env);
+  }
+
+  /** Runs the file; `-F` is added where it is taken. */
+  async run(
+    words: string[],
+    { stdin = "", path, env = {} }: {
+      stdin?: string;
+      path?: string;
+      env?: Record<string, string>;
+    } = {},
+  ): Promise<Pick<Outcome, "code" | "stdout" | "stderr">> {
+    const [subcommand, ...args] = words;
+    await using child = new Deno.Command(path ?? await file(), {
+      args: this.workspace.args(subcommand, ...args),
+      env: { ...this.env, ...env },
+      clearEnv: true,
+      cwd: this.workspace.home,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const sent = new Blob([stdin]).stream().pipeTo(child.stdin).catch(() => {});
+    const { code, stdout, stderr } = await child.output();
+    await sent;
+    const decoder = new TextDecoder();
+    return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  }
+
+  /** Directories below the given one into which it was unpacked, whole. */
+  unpacked(base: string): string[] {
+    try {
+      return [...Deno.readDirSync(`${base}/holdfast`)].map(({ name }) => name).filter((name) => {
+        const inside = [...Deno.readDirSync(`${base}/holdfast/${name}`)].map(({ name }) => name);
+        assertEquals(inside.filter((name) => name.startsWith("new.")), []);
+        return inside.includes("ready");
+      });
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return [];
+      throw error;
+    }
+  }
+
+  get cache(): string {
+    return `${this.env.HOME}/.cache`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.workspace[Symbol.asyncDispose]();
+  }
+}
+
+const VERSION = /^holdfast [\d.]+ \(commit \w+\+?, core [0-9a-f]{12}, protocol 1, deno [\d.]+\)\n$/;
+
+builds("build: the same tree gives the same bytes", async () => {
+  await using dir = await tempDir();
+  await build(dir.join("again"), { target: ownTarget()! });
+  const [first, second] = await Promise.all([file(), dir.join("again")].map(digest));
+  assertEquals(first, second);
+});
+
+hosts("built file: runs, copies and relays from an empty home, without Deno", async () => {
+  await using sshd = await startSshd();
+  await using account = await createAccount({ runtimes: ["deno"], shell: "/bin/sh" });
+  await using user = await User.create();
+  await user.workspace.addHost("target", { user: account.name, port: sshd.port });
+  await user.workspace.trust(sshd);
+  const { code, stdout, stderr } = await user.run(["exec", "target", "cat; echo bad >&2; exit 7"], {
+    stdin: "good",
+  });
+  assertEquals([code, stdout, stderr], [7, "good", "bad\n"]);
+  const back = user.workspace.join("back");
+  await Deno.writeTextFile(`${user.env.HOME}/here`, "content");
+  assertEquals((await user.run(["put", "target", "here", "there"])).stderr, "");
+  assertEquals((await user.run(["fetch", "target", "there", back])).stderr, "");
+  assertEquals(await Deno.readTextFile(back), "content");
+  const relayed = await user.run(["client", "target"], { stdin: "EXEC: echo one\nEXEC: exit 5\n" });
+  assertEquals([relayed.code, relayed.stdout], [5, "one\n"]);
+  assertMatch((await user.run(["--version"])).stdout, VERSION);
+  assertEquals((await user.run(["stop"])).code, 0);
+  assertEquals(user.unpacked(user.cache).length, 1);
+});
+
+builds("built file: what it needs in its environment does not reach commands", async () => {
+  await using user = await User.create([...TOOLS, "env"]);
+  const { stdout } = await user.run(["exec", "local", "env"], { env: { DENO_DIR: "/own" } });
+  const names = stdout.split("\n").filter((line) => /^(DENO|HF)_/.test(line));
+  assertEquals(names, ["DENO_DIR=/own"]);
+  assertStringIncludes(stdout, `PATH=${user.env.PATH}\n`);
+});
+
+builds("built file: first starts at once all succeed, and leave one whole copy", async () => {
+  await using user = await User.create();
+  const starts = Array.from({ length: 3 }, () => user.run(["--version"]));
+  for (const { code, stdout, stderr } of await Promise.all(starts)) {
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout, VERSION);
+  }
+  assertEquals(user.unpacked(user.cache).length, 1);
+});
+
+builds("built file: a cache that cannot be written leaves the session's directory", async () => {
+  await using user = await User.create();
+  await Deno.writeTextFile(user.cache, "no directory");
+  for (let start = 0; start < 2; start++) {
+    const { code, stderr } = await user.run(["--version"]);
+    assertEquals([code, stderr], [0, ""]);
+  }
+  assertEquals(user.unpacked(user.env.XDG_RUNTIME_DIR).length, 1);
+});
+
+full("built file: a full cache leaves the session's directory, and nothing behind", async () => {
+  await using user = await User.create();
+  await Deno.mkdir(user.cache);
+  await command("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", user.cache);
+  try {
+    const { code, stderr } = await user.run(["--version"]);
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals(user.unpacked(user.cache), []);
+    assertEquals(user.unpacked(user.env.XDG_RUNTIME_DIR).length, 1);
+  } finally {
+    await command("umount", user.cache);
+  }
+});
+
+builds("built file: a directory that others can write is not run from", async () => {
+  await using user = await User.create();
+  await Deno.writeTextFile(user.cache, "no directory");
+  const { XDG_RUNTIME_DIR } = user.env;
+  assertEquals((await user.run(["--version"])).code, 0);
+  const [name] = user.unpacked(XDG_RUNTIME_DIR);
+  const trap = `${XDG_RUNTIME_DIR}/holdfast/${name}/client.mjs`;
+  await Deno.writeTextFile(trap, "console.log('trapped')");
+  assertEquals((await user.run(["--version"])).stdout, "trapped\n");
+  await Deno.chmod(`${XDG_RUNTIME_DIR}/holdfast`, 0o777);
+  const env = { XDG_CACHE_HOME: user.workspace.join("cache") };
+  assertMatch((await user.run(["--version"], { env })).stdout, VERSION);
+});
+
+const damages: [string, (bytes: Uint8Array) => Uint8Array][] = [
+  ["cut short", (bytes) => bytes.subarray(0, bytes.length - 1)],
+  ["changed in one byte", (bytes) => bytes.with(bytes.length - 1000, bytes.at(-1000)! ^ 1)],
+];
+
+for (const [what, damage] of damages) {
+  builds(`built file: ${what} it says so and runs nothing`, async () => {
+    await using user = await User.create();
+    const path = user.workspace.join("damaged");
+    await Deno.writeFile(path, damage(await Deno.readFile(await file())), { mode: 0o755 });
+    const { code, stdout, stderr } = await user.run(["--version"], { path });
+    assertEquals([code, stdout], [255, ""]);
+    assertMatch(stderr, /^holdfast: Cannot unpack ".*damaged": it is damaged .*\n$/);
+    assertEquals(user.unpacked(user.cache), []);
+  });
+}
+
+builds("built file: on another machine it says which one it is for", async () => {
+  await using user = await User.create(TOOLS.filter((name) => name !== "uname"));
+  const uname = `${user.env.PATH}/uname`;
+  await Deno.writeTextFile(uname, "#!/bin/sh\ncase $1 in -s) echo Plan9;; *) echo sparc;; esac\n");
+  await Deno.chmod(uname, 0o755);
+  const { code, stderr } = await user.run(["--version"]);
+  assertEquals(code, 255);
+  assertMatch(stderr, /^holdfast: Cannot run ".*": it is for \S+, and this is Plan9 sparc\n$/);
+});
+
+builds("built file: without gzip it takes busybox's, and without that it says so", async () => {
+  const tools = TOOLS.filter((name) => name !== "gzip");
+  await using user = await User.create(tools);
+  const { code, stderr } = await user.run(["--version"]);
+  assertEquals(code, 255);
+  assertMatch(stderr, /^holdfast: Cannot unpack ".*": gzip is missing/);
+  const busybox = findExecutable("busybox");
+  if (!busybox) return;
+  await Deno.symlink(busybox, `${user.env.PATH}/busybox`);
+  assertMatch((await user.run(["--version"])).stdout, VERSION);
+});
+
+async function digest(path: string | Promise<string>): Promise<string> {
+  const bytes = await Deno.readFile(await path);
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}
+
+async function command(program: string, ...args: string[]): Promise<void> {
+  const { success } = await new Deno.Command(program, { args, stdin: "null" }).output();
+  assert(success, `${program} ${args.join(" ")}`);
+}
