@@ -70,31 +70,15 @@ function wantsDebug(words: readonly string[]): boolean {
     Deno.env.get("HOLDFAST_DEBUG") === "1";
 }
 
-/** What to do, from this process's own command line: a link named `ssh` stands for `holdfast ssh`. */
-function ownWords(): string[] {
-  return isCalledSsh() ? ["ssh", ...Deno.args] : Deno.args;
-}
-
-function isCalledSsh(): boolean {
-  try {
-    const [called] = Deno.readTextFileSync("/proc/self/cmdline").split("\0", 1);
-    // By its own path it starts the daemon, whatever that path is.
-    return /(^|\/)ssh$/.test(called) && !Deno.execPath().endsWith("/ssh");
-  } catch {
-    return false;
-  }
-}
-
 if (import.meta.main) {
-  const words = ownWords();
   const fail = async (event: Event, reason: unknown) => {
     event.preventDefault();
-    Deno.exit(await report(reason, { debug: wantsDebug(words) }));
+    Deno.exit(await report(reason, { debug: wantsDebug(Deno.args) }));
   };
   // The daemon looks after itself: one defect must not end all connections.
-  if (words[0] !== "daemon") {
+  if (Deno.args[0] !== "daemon") {
     addEventListener("unhandledrejection", (event) => fail(event, event.reason));
     addEventListener("error", (event) => fail(event, event.error));
   }
-  Deno.exit(await main(words));
+  Deno.exit(await main(Deno.args));
 }

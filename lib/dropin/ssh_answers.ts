@@ -4,22 +4,10 @@
  */
 import { parseTarget } from "../rendezvous/target.ts";
 import { VERSION } from "../rendezvous/version.ts";
+import { SSH_QUERIES } from "./ssh_queries.ts";
 import type { SshCommandLine, SshRequest } from "./ssh_request.ts";
 import { findSystemSsh, handOver } from "./system_ssh.ts";
 import { userHere } from "./user_here.ts";
-
-/** Whose algorithms a query of ours lists, by ssh's names for it in lower case. */
-const QUERIES: Record<string, "cipher" | "hmac" | "kex" | "serverHostKey"> = {
-  cipher: "cipher",
-  ciphers: "cipher",
-  mac: "hmac",
-  macs: "hmac",
-  kex: "kex",
-  kexalgorithms: "kex",
-  key: "serverHostKey",
-  sig: "serverHostKey",
-  hostkeyalgorithms: "serverHostKey",
-};
 
 type Question = Exclude<SshCommandLine, { kind: "wrong" }>;
 
@@ -28,22 +16,17 @@ export async function answer(question: Question, words: readonly string[]): Prom
   const isStack = question.kind === "request" && question.isStack;
   if (!isStack && findSystemSsh()) return await handOver(words, { why: words[0] });
   if (question.kind === "version") console.error(`Holdfast_${VERSION}, no OpenSSH`);
-  else if (question.kind === "query") return await list(question.query);
+  else if (question.kind === "query") return list(question.query);
   else console.log(describe(question).map((line) => line.join(" ")).join("\n"));
   return 0;
 }
 
-async function list(query: string): Promise<number> {
+function list(query: string): number {
   const name = query.toLowerCase();
   if (name === "help") {
-    console.log(Object.keys(QUERIES).join("\n"));
-  } else if (name === "protocol-version") {
-    console.log("2");
-  } else if (Object.hasOwn(QUERIES, name)) {
-    const { SUPPORTED }: { SUPPORTED: Record<string, readonly string[]> } = await import(
-      "../master/ssh_algorithms.ts" as string
-    );
-    console.log(SUPPORTED[QUERIES[name]].join("\n"));
+    console.log(Object.keys(SSH_QUERIES).join("\n"));
+  } else if (Object.hasOwn(SSH_QUERIES, name)) {
+    console.log(SSH_QUERIES[name].join("\n"));
   } else {
     console.error(`Unsupported query ${JSON.stringify(query)}`);
     return 255;

@@ -3,7 +3,9 @@
 # its runtime. The first start unpacks it into a directory of the user's own; later ones run it from there, and come
 # to that without a process of their own.
 hash=@HASH@
-case ${1-} in exec) part=exec ;; daemon) part=daemon ;; *) part=client ;; esac
+# A link to it named ssh stands for `holdfast ssh`.
+[ "${0##*/}" = ssh ] && set -- ssh "$@"
+case ${1-} in exec | ssh) part=exec ;; daemon) part=daemon ;; *) part=client ;; esac
 case ${XDG_CACHE_HOME-} in
   /*) home=$XDG_CACHE_HOME/holdfast ;;
   *) home=${HOME:+$HOME/.cache/holdfast} ;;

@@ -10,6 +10,8 @@ import type { BuildInfo } from "../../lib/rendezvous/build_info.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const DAEMON = ["../daemon/run_daemon.ts"];
+/** Commands that programs call in a row: they have a part of their own, together. */
+const HOT = ["exec", "ssh"];
 /** Native parts of ssh2, which does without; `head.sh` starts the part that its first word needs. */
 const NATIVE = ["cpu-features", "./crypto/build/Release/sshcrypto.node"];
 
@@ -19,7 +21,7 @@ export async function compileParts({ commit }: { commit: string }): Promise<Map<
   const scripts: Record<string, string> = { core: core.compressed.toBase64() };
   for (const id of OWN_MODULES) scripts[id] = (await ownModule(id)).source.toBase64();
   const info: BuildInfo = { commit, coreHash: core.hash };
-  const others = Object.keys(COMMANDS).filter((name) => name !== "exec").map((name) =>
+  const others = Object.keys(COMMANDS).filter((name) => !HOT.includes(name)).map((name) =>
     `./${name}.ts`
   );
   return new Map([

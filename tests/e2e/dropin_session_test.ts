@@ -1,5 +1,5 @@
 /** `holdfast ssh` over a real sshd: sessions as ssh gives them, compared with ssh itself where it can go. */
-import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { assertEquals, assertMatch } from "../support/assert.ts";
 import { type Account, createAccount } from "../support/accounts.ts";
 import { REPOSITORY, type RunOptions, Workspace } from "../support/holdfast.ts";
 import { startSshd } from "../support/sshd.ts";
@@ -283,18 +283,4 @@ test("dropin: -V, -Q and -G have answers of their own", async () => {
     /^host h\nuser ann\nhostname h\nport 7\n/,
   );
   assertEquals((await workspace.run("status", ["--json"])).code, 0);
-});
-
-test.needs("linux")("dropin: a link named ssh is the drop-in", async () => {
-  await using workspace = await Workspace.create();
-  const link = workspace.join("ssh");
-  await Deno.symlink(Deno.execPath(), link);
-  const { code, stdout, stderr } = await new Deno.Command(link, {
-    args: ["run", "-A", "--quiet", `${REPOSITORY}/main.ts`, "local", "echo here; exit 9"],
-    env: await workspace.env(),
-    clearEnv: true,
-  }).output();
-  const decoder = new TextDecoder();
-  assertEquals([code, decoder.decode(stdout), decoder.decode(stderr)], [9, "here\n", ""]);
-  assert(workspace.processes().length > 0);
 });
