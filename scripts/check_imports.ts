@@ -6,7 +6,7 @@
  */
 
 /** What the user waits for at every command: its static closure stays free of `node:` and `npm:`. */
-const CLIENT_PATH = ["main.ts", "lib/cli/exec.ts"];
+const CLIENT_PATH = ["main.ts", "lib/cli/exec.ts", "lib/dropin/ssh_command.ts"];
 
 /** Entries that may stand at the top level, besides dot-files. */
 const TOP_LEVEL = new Set([

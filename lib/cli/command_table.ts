@@ -37,6 +37,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "carry out actions read from stdin",
     load: () => import("./client.ts" as string),
   },
+  ssh: {
+    summary: "stand in for ssh: its command line over held connections",
+    load: () => import("../dropin/ssh_command.ts" as string),
+  },
   stack: {
     summary: "show what the name of a target stands for",
     load: () => import("./stack.ts" as string),

@@ -14,6 +14,10 @@ export interface RemoteProcessOptions {
   input: boolean;
   leave?: boolean;
   terminal?: TerminalSize & { term: string };
+  /** In a direct context: the login shell or a subsystem of its SSH server, in the command's place. */
+  session?: "shell" | { subsystem: string };
+  /** In a direct context: lets it use our agent. */
+  agent?: boolean;
   /** Gives the process up: it gets HUP, then TERM, then KILL. */
   signal?: AbortSignal;
 }

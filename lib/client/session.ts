@@ -19,15 +19,26 @@ export interface OpenRequest {
   target: string;
   ssh?: SshOptions;
   /**
-   * What the context is for: a first command need not wait for the core, a terminal needs an SSH channel; `code` has
-   * the core wherever there can be one.
+   * What the context is for: a first command need not wait for the core, a terminal needs an SSH channel, and so does
+   * a `channel` (a subsystem, an agent) where there is one; `code` has the core wherever there can be one. `net`:
+   * connections from there.
    */
-  purpose?: "command" | "code" | "files" | "terminal";
+  purpose?: "command" | "code" | "files" | "terminal" | "channel" | "net";
   /** A password that need not be asked for (the relay's init block). */
   password?: string;
   /** The same for sudo, su and doas. */
   becomePassword?: string;
+  /** Keywords of ssh_config, in lower case, to be told of; see {@linkcode OpenedSession}. */
+  keywords?: readonly string[];
   signal?: AbortSignal;
+}
+
+/** A target that was opened with the session. */
+export interface OpenedSession {
+  session: Session;
+  context: number;
+  /** What ssh_config says to the request's `keywords`, for the stack's last SSH host. */
+  keywords: Record<string, string[]>;
 }
 
 /** A link to the daemon. */
@@ -76,7 +87,7 @@ export async function connectDaemon(
  */
 export async function openSession(
   { signal, ...request }: OpenRequest,
-): Promise<{ session: Session; context: number }> {
+): Promise<OpenedSession> {
   const call = openCall(request);
   const found = await meet({ start: true, call });
   // The daemon answers that call under the first handle that we allocate; one that was just started had none.
@@ -86,8 +97,8 @@ export async function openSession(
   });
   try {
     reply ??= session.router.call(ROOT_ID, call, { signal });
-    const { context } = await reply as { context: number };
-    return { session, context };
+    const { context, keywords } = await reply as Partial<OpenedSession>;
+    return { session, context: context!, keywords: keywords ?? {} };
   } catch (error) {
     await session.close();
     throw error;

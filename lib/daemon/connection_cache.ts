@@ -14,6 +14,13 @@ import type { Tree } from "./tree.ts";
 /** Milliseconds between two looks at all connections. */
 const WATCH_INTERVAL = 1000;
 
+/** What a client is told. */
+export interface Opened {
+  context: number;
+  /** Those that it asked for and that ssh_config has. */
+  keywords?: Record<string, string[]>;
+}
+
 export interface CacheOptions {
   tree: Tree;
   /** Where names of stacks are looked up. */
@@ -56,14 +63,15 @@ export class ConnectionCache {
   async open(
     request: OpenRequest,
     options: { client: number; ask: Ask; signal: AbortSignal },
-  ): Promise<number> {
+  ): Promise<Opened> {
     const { steps } = await this.#planner.plan(request, options.signal);
     let connection: Connection | null = null;
     for (const step of steps) {
       connection = this.#take(step, { above: connection, ask: options.ask });
     }
     connection!.clients.add(options.client);
-    return await connection!.open(request.purpose ?? "command");
+    const context = await connection!.open(request.purpose ?? "command");
+    return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
   }
 
   /** Forgets a client; what nobody holds becomes idle. */
@@ -148,4 +156,15 @@ export class ConnectionCache {
       connection.watch(now, { idleTimeout });
     }
   }
+}
+
+function keywordsOf(steps: Step[], wanted: readonly string[]): Record<string, string[]> {
+  const last = steps.findLast((step) => step.kind === "host" && step.settings);
+  const raw = last?.kind === "host" ? last.settings?.raw : undefined;
+  return Object.fromEntries(
+    wanted.map(String).flatMap((name) => {
+      const values = raw?.get(name);
+      return values ? [[name, [...values]]] : [];
+    }),
+  );
 }

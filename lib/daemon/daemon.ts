@@ -182,11 +182,10 @@ export class Daemon {
         },
         connect: async () => ({
           router: this.#router,
-          open: ({ signal = new AbortController().signal, ...request }) =>
-            this.#cache.open(
-              { ...request, env, cwd: "/" },
-              { client: id, ask: async () => null, signal },
-            ),
+          open: async ({ signal = new AbortController().signal, ...request }) => {
+            const from = { client: id, ask: async () => null, signal };
+            return (await this.#cache.open({ ...request, env, cwd: "/" }, from)).context;
+          },
           [Symbol.asyncDispose]: async () => this.#cache.release(id),
         }),
       });
@@ -227,7 +226,7 @@ export class Daemon {
           handle: async (args: JsonObject, call: { src: number; signal: AbortSignal }) => {
             const request = args as unknown as OpenRequest;
             const options = { client: call.src, ask: this.#ask(call.src), signal: call.signal };
-            return { context: await this.#cache.open(request, options) };
+            return { ...await this.#cache.open(request, options) };
           },
         },
         disconnect: {

@@ -46,6 +46,7 @@ export class HopConnection extends Connection {
   protected async contextFor(purpose: Purpose, reached: Promise<void>): Promise<number> {
     await reached;
     if (purpose === "files") await this.tree.require(this.#id, "files");
+    if (purpose === "net") await this.tree.require(this.#id, "net");
     if (purpose === "terminal") await this.tree.require(this.#id, "terminals");
     return this.#id;
   }

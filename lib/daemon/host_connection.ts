@@ -16,6 +16,7 @@ import {
   type ConnectionOptions,
   type Purpose,
 } from "./connection.ts";
+import { directNet } from "./direct_net.ts";
 
 /** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
 const SILENCE = { ask: 2500, giveUp: 5000 };
@@ -57,7 +58,7 @@ export class HostConnection extends Connection {
     this.#waiting++;
     try {
       await reached;
-      if (purpose === "terminal") return this.#direct!.id;
+      if (purpose === "terminal" || purpose === "channel") return this.#direct!.id;
       const first = !this.#served && this.#waiting === 1 && purpose === "command";
       this.#served = true;
       if (!first || !this.#starting) await this.#started;
@@ -69,6 +70,7 @@ export class HostConnection extends Connection {
           `${this.target}: nothing can be opened behind it: it has no deno, node or bun`,
         );
       }
+      if (purpose === "net") await this.tree.require(this.#coreId, "net");
       if (purpose === "files") await this.tree.require(this.#coreId, "files");
       return this.#coreId;
     } finally {
@@ -128,7 +130,8 @@ export class HostConnection extends Connection {
     this.#endpoint = endpoint;
     this.log("info", `${this.target}: connected as ${endpoint.description}`);
     void endpoint.closed.then((reason) => this.close(reason));
-    this.#direct = directContext(router, { id: ids.take(), host: endpoint.host });
+    const more = endpoint.dial ? [directNet(endpoint.dial.bind(endpoint))] : [];
+    this.#direct = directContext(router, { id: ids.take(), host: endpoint.host, more });
     this.#starting = true;
     this.#started = this.#startCore(endpoint);
   }

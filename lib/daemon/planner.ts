@@ -11,6 +11,7 @@ import type { StackFiles } from "../stacks/stack_files.ts";
 import { type ResolvedHop, resolveStack } from "../stacks/stack_resolver.ts";
 import { localEndpoint } from "../parent/local.ts";
 import type { Endpoint } from "../parent/endpoint.ts";
+import { realSsh } from "../rendezvous/real_ssh.ts";
 import { parseTarget, type SshHop } from "../rendezvous/target.ts";
 import type { AskpassDesk } from "./askpass_desk.ts";
 import type { Connection, Purpose } from "./connection.ts";
@@ -30,6 +31,8 @@ export interface OpenRequest {
   /** The client's environment, as far as it decides how a host is reached. */
   env: Record<string, string>;
   cwd: string;
+  /** Keywords of ssh_config, in lower case, whose values for the stack's last SSH host the client wants to know. */
+  keywords?: readonly string[];
 }
 
 /** What a step is made of besides its hop. */
@@ -53,6 +56,8 @@ export type Step =
     | {
       /** A host, reached by this daemon, through `above` where there is one. */
       kind: "host";
+      /** Of an SSH host. */
+      settings?: SshSettings;
       reach: Reach;
     }
     | { kind: "hop"; method: string; argument?: string; user?: string; password?: string }
@@ -138,10 +143,12 @@ export class Planner {
     // Its way is the hop before it, whatever ssh_config says.
     if (above !== "") options.jump = "none";
     const resolved = await this.#resolver.resolve(hop.host, options, { env, cwd, signal });
-    const settings = password === undefined ? resolved : { ...resolved, password };
+    // A session's environment is each client's own; the connection is shared by those who differ in it.
+    const shared = { ...resolved, sendEnv: [], setEnv: {} };
+    const settings = password === undefined ? shared : { ...shared, password };
     const forced = given.openssh === true;
     const reason = forced ? "asked for" : await opensshReason(settings);
-    const program = reason === null ? null : programIn(env.PATH, "ssh");
+    const program = reason === null ? null : realSsh(env.PATH);
     if (forced && program === null) {
       throw new HoldfastError(
         "usage",
@@ -151,12 +158,13 @@ export class Planner {
     if (reason !== null && program !== null) {
       const key = await this.#digest(above + opensshIdentity(settings));
       const reach = this.#opensshWay(settings, { target, reason, program });
-      return { kind: "host", target, key, reach };
+      return { kind: "host", target, settings, key, reach };
     }
     const agentSocket = env.SSH_AUTH_SOCK;
     return {
       kind: "host",
       target,
+      settings,
       key: await this.#digest(above + identity(settings, agentSocket)),
       reach: async ({ above, ask, signal }) => {
         try {
@@ -209,35 +217,40 @@ export class Planner {
   }
 }
 
-/** All of the settings but the words that led to them, which a ProxyCommand may still contain. */
+/**
+ * All of the settings but the words that led to them, which a ProxyCommand may still contain, and what only says how
+ * patiently it is made.
+ */
 function identity(settings: SshSettings, agentSocket: string | undefined): string {
-  const { host, request: _request, raw: _raw, ...decisive } = settings;
+  const { host, request: _request, raw, ...rest } = settings;
+  const {
+    batchMode: _batch,
+    connectTimeout: _timeout,
+    numberOfPasswordPrompts: _prompts,
+    ...decisive
+  } = rest;
   const name = decisive.proxyCommand?.includes("%n") ? host : null;
-  return JSON.stringify({ ...decisive, name, agentSocket });
+  // Once an agent is forwarded, its server lets everything see it that is started over the connection.
+  const forwardAgent = raw.get("forwardagent")?.[0] ?? "no";
+  return JSON.stringify({ ...decisive, name, agentSocket, forwardAgent });
 }
 
 /** Of what OpenSSH's client reads, that which differs between clients and is not in its command line. */
 const OPENSSH_ENVIRONMENT = ["HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "KRB5CCNAME"];
 
-/** It heeds more of ssh_config than we know: all of it counts. */
-function opensshIdentity({ raw, password, request }: SshSettings): string {
+/** What only a session or the patience of its making is about. */
+const NOT_THE_CONNECTION = new Set([
+  ...["batchmode", "clearallforwardings", "connecttimeout", "escapechar", "exitonforwardfailure"],
+  ...["forkafterauthentication", "loglevel", "numberofpasswordprompts", "remotecommand"],
+  ...["requesttty", "sendenv", "sessiontype", "setenv", "stdinnull"],
+]);
+
+/** It heeds more of ssh_config than we know: all that is about the connection counts. */
+function opensshIdentity({ raw: all, password, request }: SshSettings): string {
+  const raw = [...all].filter(([keyword]) => !NOT_THE_CONNECTION.has(keyword));
   const { env } = request;
   const environment = OPENSSH_ENVIRONMENT.map((name) => env[name] ?? null);
-  return JSON.stringify(["openssh", [...raw], password ?? null, environment]);
-}
-
-/** The absolute path of a program in `path`, a list as in `$PATH`; null when there is none. */
-function programIn(path: string | undefined, name: string): string | null {
-  for (const directory of (path ?? "/usr/bin:/bin").split(":")) {
-    const file = `${directory}/${name}`;
-    try {
-      const { isFile, mode } = Deno.statSync(file);
-      if (file.startsWith("/") && isFile && (mode! & 0o111) !== 0) return file;
-    } catch {
-      // Not there.
-    }
-  }
-  return null;
+  return JSON.stringify(["openssh", raw, password ?? null, environment]);
 }
 
 /** ssh2 was tried for want of a better one: what it lacks may well be why it failed. */

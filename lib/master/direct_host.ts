@@ -3,8 +3,17 @@ import { HoldfastError } from "../core/errors.ts";
 import type { Host, SpawnOptions } from "../core/host.ts";
 import { quoteWords } from "../core/quote.ts";
 import type { SshConnection } from "./ssh_connection.ts";
+import type { SessionKind } from "./ssh_session.ts";
 import { type SftpFiles, sftpFiles } from "./sftp_files.ts";
 import { trackChild } from "./tracked_child.ts";
+
+/** What a session of SSH can be besides a command. `process.exec` carries it here; other hosts run the command. */
+export interface SshSessionOptions {
+  /** Instead of the command: the login shell, or a subsystem. */
+  session?: "shell" | { subsystem: string };
+  /** Let it use the agent of whoever made the connection. */
+  agent?: boolean;
+}
 
 /** Makes the host of `connection`. Sessions over the server's MaxSessions wait for their turn. */
 export function directHost(connection: SshConnection): Host {
@@ -26,13 +35,16 @@ export function directHost(connection: SshConnection): Host {
     runtimePath: null,
     shell: null,
     home: () => "",
-    async spawn(options) {
-      const { terminal } = options;
-      const token = crypto.randomUUID();
-      const line = commandLine(options, terminal ? null : token);
-      const child = await sessions.take(() => connection.exec(line, { terminal }));
+    async spawn(options: SpawnOptions & SshSessionOptions) {
+      const { terminal, agent, env } = options;
+      const kind = sessionKind(options);
+      const token = kind || terminal ? null : crypto.randomUUID();
+      const line = kind ?? commandLine(options, token);
+      const child = await sessions.take(() =>
+        connection.exec(line, { terminal, agent, env: kind ? env : undefined })
+      );
       void child.closed.then(() => sessions.release());
-      return terminal ? child : trackChild(child, { token, connection });
+      return token === null ? child : trackChild(child, { token, connection });
     },
     stat: async (path) => (await sftp()).stat(path),
     lstat: async (path) => (await sftp()).lstat(path),
@@ -47,6 +59,11 @@ export function directHost(connection: SshConnection): Host {
     openRead: async (path) => (await sftp()).openRead(path),
     create: async (path, mode) => (await sftp()).create(path, mode),
   };
+}
+
+function sessionKind({ session }: SshSessionOptions): Exclude<SessionKind, string> | null {
+  if (session === undefined) return null;
+  return session === "shell" ? { shell: true } : { subsystem: String(session.subsystem) };
 }
 
 /** SFTP runs behind the login shell too, whose output before it nobody can tell from SFTP's own. */

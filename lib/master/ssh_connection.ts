@@ -4,7 +4,6 @@
  */
 
 import { HoldfastError } from "../core/errors.ts";
-import type { TerminalSize } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import type { Ask, Question } from "./ask.ts";
 import { Authentication } from "./authentication.ts";
@@ -15,6 +14,7 @@ import { Client, type ClientChannel, type SFTPWrapper, type Ssh2Client } from ".
 import { offeredAlgorithms, ssh2Algorithms } from "./ssh_algorithms.ts";
 import { SshChild } from "./ssh_child.ts";
 import { resolveSsh, type SshContext } from "./ssh_config.ts";
+import { type SessionKind, type SessionOptions, startSession } from "./ssh_session.ts";
 import type { SshOptions, SshSettings } from "./ssh_settings.ts";
 import { describe, type SshSocket } from "./ssh_socket.ts";
 import { deferredDuplex, StreamTransport } from "./ssh_streams.ts";
@@ -37,11 +37,6 @@ export interface ConnectSshOptions {
   via?: Jump;
   /** Resolves jump hosts; {@linkcode resolveSsh} when absent. */
   resolve?: (host: string, options: SshOptions, context: SshContext) => Promise<SshSettings>;
-}
-
-export interface ExecOptions {
-  terminal?: TerminalSize & { term: string };
-  env?: Record<string, string>;
 }
 
 /** What {@linkcode connectSsh} hands down from target to jump host. */
@@ -200,6 +195,7 @@ async function shakeHands(settings: SshSettings, handshake: Handshake): Promise<
         keepaliveInterval: KEEPALIVE.interval,
         keepaliveCountMax: KEEPALIVE.misses,
         readyTimeout: 0, // the clock has it
+        agent: options.agentSocket, // for forwarding only; `authHandler` says who signs
       });
     });
   } catch (error) {
@@ -269,21 +265,16 @@ export class SshConnection {
     heedTraffic(client, this.#way.stream);
   }
 
-  /** Starts `command` in the login shell of the host. */
-  async exec(command: string, options: ExecOptions = {}): Promise<SshChild> {
-    const { terminal, env } = options;
+  /** Starts a session; a line of text is a command for the login shell of the host. */
+  async exec(kind: SessionKind, { env, ...options }: SessionOptions = {}): Promise<SshChild> {
     return await this.#open<SshChild>("run a command", (done) => {
-      const pty = terminal && {
-        term: terminal.term,
-        cols: terminal.columns,
-        rows: terminal.rows,
-        width: 0,
-        height: 0,
-      };
-      const allEnv = { ...this.#environment, ...env };
-      this.#client.exec(command, { pty, env: allEnv }, (error, channel) => {
-        if (error) done(error);
-        else done(undefined, this.#adopt(channel)); // at once: the exit status may be in the same packet
+      startSession(this.#client, kind, {
+        ...options,
+        env: { ...this.#environment, ...env },
+        done: (error, channel) => {
+          if (error) done(error);
+          else done(undefined, this.#adopt(channel)); // at once: the exit status may be in the same packet
+        },
       });
     });
   }

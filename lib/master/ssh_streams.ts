@@ -161,6 +161,11 @@ export class StreamTransport implements Transport {
     return this.#sink.write(bytes);
   }
 
+  /** Nothing more is written; what still comes can be read. */
+  end(): void {
+    this.stream.end();
+  }
+
   close(): void {
     this.#source?.cancel();
     this.stream.destroy();

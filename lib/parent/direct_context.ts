@@ -1,5 +1,5 @@
 /** A context inside this process that serves another machine's host: how a target is reached without a core. */
-import { Context } from "../core/context.ts";
+import { Context, type StartServices } from "../core/context.ts";
 import type { HoldfastError } from "../core/errors.ts";
 import { start as startFiles } from "../core/file_service.ts";
 import type { Host } from "../core/host.ts";
@@ -17,10 +17,10 @@ export interface DirectContext {
   ended: Promise<void>;
 }
 
-/** Makes the context `id` below `router`, with the same services as any other. */
+/** Makes the context `id` below `router`, with the same services as any other, and `more`. */
 export function directContext(
   router: Router,
-  { id, host }: { id: number; host: Host },
+  { id, host, more = [] }: { id: number; host: Host; more?: readonly StartServices[] },
 ): DirectContext {
   const [above, below] = transportPair();
   const inner = new Router({ id, parentIds: [router.id, ...router.parentIds] });
@@ -28,6 +28,7 @@ export function directContext(
   const context = new Context({ router: inner, host, ...nowhere });
   context.start(startProcesses);
   context.start(startFiles);
+  for (const start of more) context.start(start);
   const up = new Link(router.id, below);
   inner.setParent(up);
   const link = new Link(id, above);

@@ -10,9 +10,15 @@ export interface Endpoint {
   /** Runs a first stage, a line for a shell; the child's streams become the link to the core. */
   startCore(line: string): Promise<Child>;
   /** Connects from there to another host, where the endpoint can do that by itself. */
-  dial?(host: string, port: number): Promise<Transport>;
+  dial?(host: string, port: number): Promise<DialledTransport>;
   /** Resolves when it is lost or closed, with the reason; never rejects. */
   closed: Promise<HoldfastError>;
   /** Idempotent. */
   close(): void;
+}
+
+/** A connection that an endpoint has made. */
+export interface DialledTransport extends Transport {
+  /** Nothing more is written; what still comes can be read. */
+  end(): void;
 }

@@ -13,6 +13,8 @@ type Socket = import("node:net").Socket;
 export interface DialArguments {
   host: string;
   port: number;
+  /** A Unix socket, in their place. */
+  path?: string;
   /** Handles that the caller opened: what is sent there, and what comes from there. */
   outgoing: number;
   incoming: number;
@@ -32,11 +34,11 @@ export const start: StartServices = () => {
 };
 
 async function dial(args: JsonObject, call: Call, open: Set<Socket>): Promise<Json> {
-  const { host, port, outgoing, incoming } = args as unknown as DialArguments;
+  const { host, port, path, outgoing, incoming } = args as unknown as DialArguments;
   const at = (id: number) => ({ peer: call.src, id });
   const source = ReceiveStream.accept(call.router, at(outgoing));
   const sink = SendStream.accept(call.router, at(incoming));
-  const socket = (builtin("net") as Net).connect({ host, port });
+  const socket = (builtin("net") as Net).connect(path === undefined ? { host, port } : { path });
   open.add(socket);
   socket.once("close", () => open.delete(socket));
   const abort = () => socket.destroy(new Error("the call was cancelled"));

@@ -3,9 +3,11 @@
 # its runtime. The first start unpacks it into a directory of the user's own; later ones run it from there, and come
 # to that without a process of their own.
 hash=@HASH@
+# A link to it named ssh stands for `holdfast ssh`.
+[ "${0##*/}" = ssh ] && set -- ssh "$@"
 case ${1-} in @PARTS@) part=$1 ;; *) part=help ;; esac
 # Compiles all functions at once: the runtime then keeps them compiled, which saves a warm exec a tenth of its time.
-case $part in exec) engine=--no-lazy ;; *) engine= ;; esac
+case $part in exec | ssh) engine=--no-lazy ;; *) engine= ;; esac
 case ${XDG_CACHE_HOME-} in
   /*) home=$XDG_CACHE_HOME/holdfast ;;
   *) home=${HOME:+$HOME/.cache/holdfast} ;;

@@ -171,8 +171,10 @@ hosts("daemon: at its cap the least recently used idle connection makes room", a
   await using sshd = await startSshd();
   await using account = await createAccount({ runtimes: ["deno"] });
   await using workspace = await Workspace.create();
-  for (const name of ["one", "two", "three"]) {
-    const config = [`SetEnv HF_NAME=${name}`];
+  // So that they are three connections.
+  const others = { one: "password", two: "keyboard-interactive", three: "hostbased" };
+  for (const [name, method] of Object.entries(others)) {
+    const config = [`PreferredAuthentications publickey,${method}`];
     await workspace.addHost(name, { user: account.name, port: sshd.port, config });
   }
   await workspace.trust(sshd);

@@ -108,6 +108,29 @@ builds("build: the same tree gives the same bytes", async () => {
   assertEquals(first, second);
 });
 
+hosts("built file: a link named ssh takes ssh's command line", async () => {
+  await using sshd = await startSshd();
+  await using account = await createAccount({ runtimes: ["deno"], shell: "/bin/sh" });
+  await using user = await User.create();
+  await user.workspace.addHost("target", { user: account.name, port: sshd.port });
+  await user.workspace.trust(sshd);
+  const path = user.workspace.join("ssh");
+  await Deno.symlink(await file(), path);
+  const config = ["-F", user.workspace.config];
+  const { code, stdout, stderr } = await user.run([...config, "target", "cat; exit 7"], {
+    path,
+    stdin: "good",
+  });
+  assertEquals([code, stdout, stderr], [7, "good", ""]);
+  // It is on PATH before the real one, which is asked all the same, by the daemon too.
+  const env = { PATH: `${user.workspace.join("")}:${user.env.PATH}` };
+  const version = await user.run(["-V"], { path, env });
+  assertMatch(version.stderr, /^OpenSSH_/);
+  assertEquals((await user.run(["ssh", "target", "exit 8"], { env })).code, 8);
+  const background = await user.run([...config, "-f", "target", "sleep 0; echo later"], { path });
+  assertEquals([background.code, background.stdout], [0, "later\n"]);
+});
+
 hosts("built file: runs, copies and relays from an empty home, without Deno", async () => {
   await using sshd = await startSshd();
   await using account = await createAccount({ runtimes: ["deno"], shell: "/bin/sh" });

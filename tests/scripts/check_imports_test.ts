@@ -11,6 +11,7 @@ const README = `
 | \`master/\` | the root       | core                   |
 | \`daemon/\` | the server     | all of the above       |
 | \`client/\` | the user's end | core                   |
+| \`dropin/\` | ssh's words    | client, core           |
 | \`cli/\`    | subcommands    | client, core           |
 `;
 
@@ -23,6 +24,7 @@ async function check(files: Record<string, string>): Promise<string[]> {
     "main.ts": 'await import("./lib/cli/exec.ts");\n',
     "lib/cli/exec.ts": 'import "../client/connect.ts";\nawait import("../daemon/serve.ts");\n',
     "lib/client/connect.ts": 'import "../core/frame.ts";\n',
+    "lib/dropin/ssh_command.ts": 'import "../core/frame.ts";\n',
     "lib/core/frame.ts": "export interface Frame {}\nexport const frame = 1;\n",
     "lib/master/dial.ts": 'import "node:net";\n',
     "lib/daemon/serve.ts": 'import "../master/dial.ts";\n',
@@ -140,6 +142,7 @@ test("check imports: reports a client path that is gone", async () => {
   await Deno.writeTextFile(dir.join("lib/README.md"), README);
   assertEquals(await checkImports(dir.path), [
     "lib/cli/exec.ts: is missing, but the client path is checked from it",
+    "lib/dropin/ssh_command.ts: is missing, but the client path is checked from it",
     "main.ts: is missing, but the client path is checked from it",
   ]);
 });

@@ -1,0 +1,78 @@
+/** What the ways to carry out a session have in common: a command, a terminal, nothing but an open connection. */
+import type { RemoteProcessOptions } from "../client/remote_process.ts";
+import type { Session } from "../client/session.ts";
+import type { ExitStatus } from "../core/host.ts";
+import type { SessionPlan } from "./session_plan.ts";
+import type { SshLog } from "./ssh_log.ts";
+import type { SshRequest } from "./ssh_request.ts";
+
+/** What ssh ends with when the command was killed, or when it was killed itself. */
+const KILLED = 255;
+
+/** Set in the process that `-f` leaves behind: the id of the one that waits until it is ready. */
+export const IN_BACKGROUND = "HOLDFAST_SSH_IN_BACKGROUND";
+
+/** A session that is open, and what is to be done with it. */
+export interface OpenWork {
+  request: SshRequest;
+  plan: SessionPlan;
+  session: Session;
+  context: number;
+  log: SshLog;
+}
+
+/** What `process.exec` is asked for. */
+export function processOptions({ work, env, input, agent }: SessionPlan): RemoteProcessOptions {
+  const common = {
+    input,
+    // Without variables of its own a command can be run by a shell that waits for one.
+    env: Object.keys(env).length > 0 ? env : undefined,
+    agent: agent || undefined,
+  };
+  switch (work.kind) {
+    case "command":
+      return { ...common, command: work.line };
+    case "subsystem":
+      return { ...common, session: { subsystem: work.name }, command: subsystemProgram(work.name) };
+    default:
+      return { ...common, session: "shell", command: 'exec "$SHELL" -l' };
+  }
+}
+
+/** Ends this process as ssh does when it gets a signal; the daemon then ends what it ran. */
+export function endBySignals(log: SshLog): void {
+  for (const [name, number] of [["HUP", 1], ["INT", 2], ["TERM", 15]] as const) {
+    Deno.addSignalListener(`SIG${name}`, () => {
+      log.write("VERBOSE", `Killed by signal ${number}.`);
+      Deno.exit(KILLED);
+    });
+  }
+}
+
+/** The session is under way: whoever started this process in the background need not wait any more. */
+export function announceBackground(): void {
+  const starter = Deno.env.get(IN_BACKGROUND);
+  if (starter !== undefined) Deno.kill(Number(starter), "SIGUSR2");
+}
+
+/** ssh tells nobody by which signal a command ended. */
+export function statusOf(status: ExitStatus): number {
+  return status.signal === null ? status.code : KILLED;
+}
+
+/** What stands in for a subsystem where no SSH server has it. */
+function subsystemProgram(name: string): string[] {
+  if (name !== "sftp") {
+    return ["sh", "-c", 'echo "holdfast: there is no subsystem $0 here" >&2; exit 1', name];
+  }
+  const places = ["lib/openssh", "libexec/openssh", "lib/ssh", "libexec", "lib64/ssh", "lib"];
+  const programs = places.map((place) => `/usr/${place}/sftp-server`);
+  return [
+    "sh",
+    "-c",
+    'for p; do [ -x "$p" ] && exec "$p"; done; ' +
+    "echo 'holdfast: there is no sftp-server program here' >&2; exit 1",
+    "sh",
+    ...programs,
+  ];
+}

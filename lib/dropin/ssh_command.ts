@@ -1,0 +1,71 @@
+/**
+ * `holdfast ssh`, and this executable under the name of ssh: takes ssh's own command line and carries it out over the
+ * connections that the daemon holds. A client path like `exec`: what is rarely used is loaded when it is needed.
+ */
+import { HoldfastError } from "../core/errors.ts";
+import { parseSshCommandLine } from "./ssh_command_line.ts";
+import { SshLog } from "./ssh_log.ts";
+import type { SshRequest } from "./ssh_request.ts";
+import { runSession } from "./ssh_session.ts";
+import { WrongWords } from "./wrong_words.ts";
+
+/** What ssh ends with when it is not the command's own status. */
+const FAILED = 255;
+
+export const usage = "holdfast ssh [ssh's own options] DEST [COMMAND...]";
+
+/** ssh's own; `holdfast ssh` without words prints them. */
+export const options = {};
+
+export async function run(words: string[]): Promise<number> {
+  const line = parseSshCommandLine(words);
+  const log = new SshLog();
+  try {
+    if (line.kind === "wrong") throw new WrongWords(line.message, line);
+    if (line.kind !== "request" || line.printsConfig) {
+      const { answer }: typeof import("./ssh_answers.ts") = await import(
+        "./ssh_answers.ts" as string
+      );
+      return await answer(line, words);
+    }
+    if (line.logLevel) log.level = line.logLevel;
+    if (line.logFile !== undefined) log.open(line.logFile);
+    const why = beyondUs(line);
+    if (why === undefined) return await runSession(line, { log, words });
+    const { handOver }: typeof import("./system_ssh.ts") = await import(
+      "./system_ssh.ts" as string
+    );
+    if (!line.isStack) return await handOver(words, { why });
+    throw new HoldfastError(
+      "refused",
+      `Cannot carry out ${why} for ${line.destination}: only the system's ssh can, and it knows no stacks`,
+    );
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) return FAILED;
+    if (error instanceof WrongWords) {
+      if (error.message !== "") log.write("FATAL", error.message);
+      if (error.usage) console.error(await usageText());
+      return FAILED;
+    }
+    const known = error instanceof HoldfastError && error.kind !== "internal";
+    const prefix = known ? "holdfast: " : "holdfast: internal error: ";
+    const message = error instanceof Error ? error.message || error.name : String(error);
+    const [first, ...advice] = message.split("\n");
+    log.write("FATAL", prefix + first);
+    for (const text of advice) log.write("VERBOSE", text);
+    return FAILED;
+  }
+}
+
+/** What of the request only the system's ssh can do. */
+function beyondUs({ beyond, x11, control, forwards }: SshRequest): string | undefined {
+  if (beyond) return beyond;
+  if (x11 && Deno.env.get("DISPLAY")) return "-X";
+  if (control) return `-O ${control}`;
+  return forwards.some(({ kind }) => kind.startsWith("remote")) ? "-R" : undefined;
+}
+
+async function usageText(): Promise<string> {
+  const { sshUsage }: typeof import("./ssh_usage.ts") = await import("./ssh_usage.ts" as string);
+  return sshUsage();
+}

@@ -1,0 +1,115 @@
+/** Carries out a request of ssh's command line over the daemon's connections. The hot path of `holdfast ssh`. */
+import { drain, feed } from "../client/execute.ts";
+import { startProcess } from "../client/remote_process.ts";
+import { openSession, type SshOptions } from "../client/session.ts";
+import { makeBlocking } from "./make_blocking.ts";
+import { planSession, SESSION_KEYWORDS, type SessionPlan } from "./session_plan.ts";
+import type { SshLog } from "./ssh_log.ts";
+import type { SshRequest } from "./ssh_request.ts";
+import {
+  announceBackground,
+  endBySignals,
+  IN_BACKGROUND,
+  type OpenWork,
+  processOptions,
+  statusOf,
+} from "./session_work.ts";
+
+/** Resolves with the status to exit with. `words` are the whole command line. */
+export async function runSession(
+  request: SshRequest,
+  { log, words }: { log: SshLog; words: readonly string[] },
+): Promise<number> {
+  const circumstances = {
+    onTerminal: Deno.stdin.isTerminal(),
+    environment: Deno.env.toObject(),
+  };
+  // What the command line alone says is nearly always all there is.
+  const guess = planSession(request, { ...circumstances, keywords: {} });
+  const { destination: target } = request;
+  const ssh = withAgent(request);
+  const opened = await openSession({
+    target,
+    ssh,
+    purpose: purposeOf(guess),
+    keywords: SESSION_KEYWORDS,
+  });
+  const { session, keywords } = opened;
+  try {
+    const plan = planSession(request, { ...circumstances, keywords });
+    log.level = plan.level;
+    if (plan.lacksTerminal) {
+      log.write(
+        "INFO",
+        "Pseudo-terminal will not be allocated because stdin is not a terminal.",
+      );
+    }
+    if (plan.background && Deno.env.get(IN_BACKGROUND) === undefined) {
+      const { goOnInBackground }: typeof import("./background.ts") = await import(
+        "./background.ts" as string
+      );
+      return await goOnInBackground(words);
+    }
+    const context = purposeOf(plan) === purposeOf(guess)
+      ? opened.context
+      : await session.open({ target, ssh, purpose: purposeOf(plan) });
+    log.write("DEBUG1", `${target}: context ${context} of the daemon's tree`);
+    const status = await work({ request, plan, session, context, log });
+    log.write("DEBUG1", `Exit status ${status}`);
+    return status;
+  } finally {
+    await session.close();
+  }
+}
+
+/** A connection that forwards an agent is one of its own: the daemon must know. */
+function withAgent({ agent, ssh }: SshRequest): SshOptions {
+  if (agent === undefined) return ssh;
+  return { ...ssh, options: [`ForwardAgent=${agent ? "yes" : "no"}`, ...ssh.options ?? []] };
+}
+
+async function work(open: OpenWork): Promise<number> {
+  const { plan, session, context, log } = open;
+  if (open.request.forwards.length > 0) {
+    const { startForwards }: typeof import("./port_forwards.ts") = await import(
+      "./port_forwards.ts" as string
+    );
+    await startForwards(open);
+  }
+  if (plan.work.kind === "stdio") {
+    const { forwardStdio }: typeof import("./stdio_forward.ts") = await import(
+      "./stdio_forward.ts" as string
+    );
+    return await forwardStdio(open, plan.work.endpoint);
+  }
+  if (plan.work.kind === "none") {
+    const { holdOpen }: typeof import("./hold_open.ts") = await import("./hold_open.ts" as string);
+    return await holdOpen(open);
+  }
+  if (plan.terminal) {
+    const { runOnTerminal }: typeof import("./terminal_session.ts") = await import(
+      "./terminal_session.ts" as string
+    );
+    return await runOnTerminal(open);
+  }
+  const process = startProcess(session.router, context, processOptions(plan));
+  await Promise.resolve(); // The command is on its way first.
+  endBySignals(log);
+  announceBackground();
+  makeBlocking();
+  if (process.stdin) void feed(process.stdin);
+  const [status] = await Promise.all([
+    process.exit,
+    drain(process.stdout, Deno.stdout),
+    drain(process.stderr, Deno.stderr),
+  ]);
+  return statusOf(status);
+}
+
+type Purpose = "command" | "terminal" | "channel" | "net";
+
+function purposeOf({ work, terminal, agent }: SessionPlan): Purpose {
+  if (terminal) return "terminal";
+  if (work.kind === "stdio") return "net";
+  return agent || work.kind === "subsystem" ? "channel" : "command";
+}

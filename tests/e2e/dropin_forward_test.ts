@@ -1,0 +1,196 @@
+/** `-W`, `-L` and `-D` of the drop-in: connections that the last context of a stack makes. */
+import { assertEquals, assertMatch } from "../support/assert.ts";
+import { createAccount } from "../support/accounts.ts";
+import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { startSshd } from "../support/sshd.ts";
+import { test } from "../support/test.ts";
+
+/** Answers each connection, once it has been read to its end, with what it got and how much that was. */
+class EchoServer implements AsyncDisposable {
+  readonly listener: Deno.TcpListener | Deno.UnixListener;
+  readonly #serving: Promise<void>;
+
+  constructor(listener: Deno.TcpListener | Deno.UnixListener) {
+    this.listener = listener;
+    this.#serving = this.#serve();
+  }
+
+  get port(): number {
+    return (this.listener.addr as Deno.NetAddr).port;
+  }
+
+  async #serve(): Promise<void> {
+    const answering: Promise<void>[] = [];
+    for await (const conn of this.listener) answering.push(this.#answer(conn));
+    await Promise.all(answering);
+  }
+
+  async #answer(conn: Deno.Conn): Promise<void> {
+    using _conn = conn;
+    try {
+      const bytes = await readAll(conn);
+      await writeAll(conn, bytes);
+      await writeAll(conn, new TextEncoder().encode(`<${bytes.length}>`));
+    } catch {
+      // Who asked has gone.
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.listener.close();
+    await this.#serving;
+  }
+}
+
+const BYTES = new Uint8Array(2_000_000).map((_, i) => (i * 2_654_435_761) >>> 24);
+
+function isAnswer(bytes: Uint8Array): boolean {
+  const tail = new TextDecoder().decode(bytes.subarray(BYTES.length));
+  return tail === `<${BYTES.length}>` && BYTES.every((byte, i) => bytes[i] === byte);
+}
+
+async function exchange(conn: Deno.TcpConn | Deno.UnixConn): Promise<boolean> {
+  using _conn = conn;
+  const answer = readAll(conn);
+  await writeAll(conn, BYTES);
+  await conn.closeWrite();
+  return isAnswer(await answer);
+}
+
+async function readAll(conn: Deno.Conn): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  const buffer = new Uint8Array(65536);
+  for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
+    chunks.push(buffer.slice(0, count));
+  }
+  return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
+}
+
+async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+for (const runtime of ["deno", "none"] as const) {
+  const what = runtime === "none" ? "no runtime" : runtime;
+  test.needs("sshd", "ssh", "namespaces", "sudo", "curl")(
+    `dropin: forwards, on ${what}`,
+    async (t) => {
+      await using echo = new EchoServer(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+      await using sshd = await startSshd();
+      await using account = await createAccount({
+        runtimes: runtime === "none" ? [] : [runtime],
+        sudo: "nopasswd",
+      });
+      await Deno.chmod(account.home, 0o755);
+      await using workspace = await Workspace.create();
+      await workspace.addHost("web1", { user: account.name, port: sshd.port });
+      await workspace.trust(sshd);
+      const address = `127.0.0.1:${echo.port}`;
+      const targets = runtime === "none" ? ["web1"] : ["web1", "web1,sudo,local"];
+
+      for (const target of targets) {
+        await t.step(`-W, ${target}`, async () => {
+          const { code, stdoutBytes, stderr } = await workspace.run(
+            "ssh",
+            ["-W", address, target],
+            {
+              stdin: BYTES,
+            },
+          );
+          assertEquals([code, isAnswer(stdoutBytes), stderr], [0, true, ""]);
+          const refused = await workspace.run("ssh", ["-W", `127.0.0.1:${freePort()}`, target]);
+          assertEquals([refused.code, refused.stdout], [255, ""]);
+          assertMatch(refused.stderr, /^holdfast: .+\r\n$/);
+        });
+
+        await t.step(`-W carries the real ssh, ${target}`, async () => {
+          const line = `"${Deno.execPath()}" run -A --quiet "${REPOSITORY}/main.ts" ssh ` +
+            `-F "${workspace.config}" -W 127.0.0.1:${sshd.port} ${target}`;
+          const { code, stdout, stderr } = await new Deno.Command("ssh", {
+            args: ["-F", workspace.config, "-o", `ProxyCommand=${line}`, "web1", "id -un; exit 3"],
+            env: await workspace.env(),
+            clearEnv: true,
+            stdin: "null",
+          }).output();
+          const said = new TextDecoder().decode(stderr);
+          assertEquals([code, new TextDecoder().decode(stdout)], [3, `${account.name}\n`], said);
+        });
+
+        await t.step(`-L and -D beside a command, ${target}`, async () => {
+          const [port, socks] = [freePort(), freePort()];
+          const path = workspace.join(`${target}.socket`);
+          await using process = await workspace.spawn("ssh", [
+            ...["-L", `${port}:${address}`, "-L", `${path}:${address}`, "-D", `${socks}`],
+            ...[target, "echo up; cat"],
+          ]);
+          const reader = process.stdout.getReader();
+          await reader.read();
+          const connect = () => Deno.connect({ hostname: "127.0.0.1", port });
+          const several = await Promise.all([connect(), connect(), connect()]);
+          assertEquals(await Promise.all(several.map(exchange)), [true, true, true]);
+          assertEquals(await exchange(await Deno.connect({ transport: "unix", path })), true);
+          for (const version of ["--socks4", "--socks4a", "--socks5", "--socks5-hostname"]) {
+            const { code, stdout } = await new Deno.Command("curl", {
+              args: [
+                "-s",
+                version,
+                `127.0.0.1:${socks}`,
+                `http://${address}`,
+                "--http0.9",
+                "-m",
+                "1",
+              ],
+            }).output();
+            // The server waits for an end that curl never sends: what counts is that it was reached.
+            assertEquals([code, stdout.length], [28, 0], version);
+            const refused = await new Deno.Command("curl", {
+              args: ["-s", version, `127.0.0.1:${socks}`, `http://127.0.0.1:${freePort()}`],
+            }).output();
+            assertEquals(refused.code, 97, version);
+          }
+          await process.stdin.close();
+          assertEquals((await process.status).code, 0);
+          await reader.cancel();
+          await process.stderr.cancel();
+        });
+      }
+
+      await t.step("-fN -L listens when it returns, and goes with the connection", async () => {
+        const port = freePort();
+        const target = targets.at(-1)!;
+        // What it leaves behind keeps its output open.
+        const words = ["-q", "-fN", "-L", `${port}:${address}`, target];
+        await using started = await workspace.spawn("ssh", words);
+        assertEquals((await started.status).code, 0);
+        assertEquals(await exchange(await Deno.connect({ hostname: "127.0.0.1", port })), true);
+        const taken = ["-L", `127.0.0.1:${port}:h:1`, target, "echo on"];
+        const without = await workspace.run("ssh", taken);
+        assertEquals([without.code, without.stdout], [0, "on\n"]);
+        assertMatch(
+          without.stderr,
+          /^Cannot listen on .*\r\nCould not request local forwarding\.\r\n$/,
+        );
+        const strict = await workspace.run("ssh", ["-oExitOnForwardFailure=yes", ...taken]);
+        assertEquals([strict.code, strict.stdout], [255, ""]);
+        await workspace.run("disconnect", [target]);
+        // They end when the last process that has them does.
+        await Promise.all([
+          new Response(started.stdout).text(),
+          new Response(started.stderr).text(),
+          started.stdin.close().catch(() => {}),
+        ]);
+      });
+
+      await t.step("-R is for the system's ssh", async () => {
+        const { code, stderr } = await workspace.run("ssh", ["-R", "1:h:2", "web1,sudo", "true"]);
+        assertEquals(code, 255);
+        assertMatch(stderr, /^holdfast: Cannot carry out -R for web1,sudo: /);
+      });
+    },
+  );
+}
