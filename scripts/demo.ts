@@ -144,10 +144,10 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 async function holdfast(
-  args: string[],
+  [subcommand, ...args]: string[],
   input = "",
 ): Promise<{ code: number; stdout: string; stderr: string }> {
-  const [program, ...words] = selfCommand();
+  const [program, ...words] = selfCommand(subcommand);
   const child = new Deno.Command(program, {
     args: [...words, ...args],
     env: { HOME: home, HOLDFAST_DIR: `${home}/run`, DENO_DIR: denoDir, SSH_AUTH_SOCK: "" },

@@ -2,6 +2,7 @@
  * Answers the daemon's questions (passwords, passphrases, host keys) by `--password-command`, on the terminal of this
  * client, or through `SSH_ASKPASS` as ssh does. Loaded only when something is asked.
  */
+import { restoreEnvironment } from "../rendezvous/build_info.ts";
 import type { JsonObject } from "../core/json.ts";
 import { printable } from "../core/printable.ts";
 
@@ -110,6 +111,7 @@ async function runProgram(
   [path, ...args]: string[],
   { name, env, signal }: { name: string; env?: Record<string, string>; signal: AbortSignal },
 ): Promise<string | null> {
+  restoreEnvironment();
   try {
     const { success, stdout } = await new Deno.Command(path, {
       args,

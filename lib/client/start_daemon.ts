@@ -34,9 +34,9 @@ export async function startDaemon(
 }
 
 async function spawnDaemon(dir: RuntimeDir): Promise<void> {
-  const [program, ...args] = selfCommand({ engineFlags: DAEMON_ENGINE });
+  const [program, ...args] = selfCommand("daemon", { engineFlags: DAEMON_ENGINE });
   const child = new Deno.Command(program, {
-    args: [...args, "daemon", "--announce"],
+    args: [...args, "--announce"],
     cwd: "/",
     stdin: "null",
     stdout: "piped",

@@ -56,7 +56,7 @@ export class AskpassDesk {
 async function writeProgram({ path }: RuntimeDir): Promise<string> {
   const program = `${path}/askpass`;
   const temporary = `${program}.${Deno.pid}`;
-  const script = `#!/bin/sh\nexec ${quoteWords(selfCommand())} askpass -- "$1"\n`;
+  const script = `#!/bin/sh\nexec ${quoteWords(selfCommand("askpass"))} -- "$1"\n`;
   await Deno.writeTextFile(temporary, script, { mode: 0o700 });
   await Deno.rename(temporary, program);
   return program;

@@ -9,9 +9,9 @@ import { IN_BACKGROUND } from "./session_work.ts";
 export async function goOnInBackground(words: readonly string[]): Promise<number> {
   const ready = Promise.withResolvers<number>();
   Deno.addSignalListener("SIGUSR2", () => ready.resolve(0));
-  const [program, ...args] = selfCommand();
+  const [program, ...args] = selfCommand("ssh");
   const child = new Deno.Command(program, {
-    args: [...args, "ssh", ...words],
+    args: [...args, ...words],
     env: { [IN_BACKGROUND]: String(Deno.pid) },
     stdin: "null",
     stdout: "inherit",

@@ -1,4 +1,5 @@
 /** The ssh that the system has, for what only it can do. Found on PATH, and never ourselves. For `ssh_command.ts`. */
+import { restoreEnvironment } from "../rendezvous/build_info.ts";
 import { statusOf } from "../client/remote_process.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { realSsh } from "../rendezvous/real_ssh.ts";
@@ -33,6 +34,7 @@ export async function handOver(
       `Cannot carry out ${why}: only the system's ssh can, and ${reason}`,
     );
   }
+  restoreEnvironment();
   const child = new Deno.Command(program, {
     args: [...words],
     env: { [HANDED_BY]: String(Deno.pid) },

@@ -24,15 +24,16 @@ export function builtScript(name: string): Uint8Array | null {
 
 /**
  * Environment of a built file's runtime, set by its launcher (`scripts/build/head.sh`), which keeps the user's own under
- * the same names with `HF_` before them. The daemon gives it back, so that it does not reach what it starts.
+ * the same names with `HF_` before them. Whoever starts another program gives it back first.
  */
 const LAUNCH_ENVIRONMENT = ["DENO_DIR", "DENO_NO_UPDATE_CHECK", "DENO_DISABLE_NODE_SHIM"];
 
-/** Undoes what the launcher did to the environment; does nothing in a source tree. */
+/** Undoes what the launcher did to the environment; idempotent, and does nothing in a source tree. */
 export function restoreEnvironment(): void {
   if (!buildInfo()) return;
   for (const name of LAUNCH_ENVIRONMENT) {
     const own = Deno.env.get(`HF_${name}`);
+    if (own === undefined) continue; // It is done.
     if (own) Deno.env.set(name, own);
     else Deno.env.delete(name);
     Deno.env.delete(`HF_${name}`);

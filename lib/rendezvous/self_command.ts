@@ -1,12 +1,18 @@
-/** How to start this program again: the words that come before its arguments. Used to start the daemon. */
+/** How to start this program again: as the daemon, in the background, as another program's helper. */
 import { buildInfo } from "./build_info.ts";
 
-/** Program and arguments that run this source tree, or the daemon's part of this built file; `engineFlags` are V8's. */
-export function selfCommand({ engineFlags = [] }: { engineFlags?: string[] } = {}): string[] {
+/** The words that run a subcommand, its name included, of this source tree or built file; `engineFlags` are V8's. */
+export function selfCommand(
+  subcommand: string,
+  { engineFlags = [] }: { engineFlags?: string[] } = {},
+): string[] {
   const engine = engineFlags.length > 0 ? [`--v8-flags=${engineFlags.join(",")}`] : [];
   const allowed = [Deno.execPath(), "run", "--allow-all", "--quiet", ...engine];
-  if (buildInfo()) return [...allowed, ...SELF_CONTAINED, pathOf("daemon.mjs")];
-  return [...allowed, `--config=${pathOf("../../deno.json")}`, pathOf("../../main.ts")];
+  // Each subcommand is a part of its own there, see `scripts/build/parts.ts`.
+  const program = buildInfo()
+    ? [...SELF_CONTAINED, pathOf(`${subcommand}.mjs`)]
+    : [`--config=${pathOf("../../deno.json")}`, pathOf("../../main.ts")];
+  return [...allowed, ...program, subcommand];
 }
 
 /** For Deno: nothing is looked for that is not in the file. `scripts/build/head.sh` has the same. */

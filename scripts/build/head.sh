@@ -19,7 +19,7 @@ complete() {
   [ -O "$1" ] && [ ! -h "$1" ] && [ -O "$1/ready" ] && [ -O "$1/deno" ] && [ -O "$1/$part.mjs" ]
 }
 
-# Becomes the program in a directory. What it changes in the environment, the daemon changes back.
+# Becomes the program in a directory. What it changes in the environment is changed back before other programs start.
 start() {
   dir=$1
   shift
@@ -104,7 +104,9 @@ elif have busybox; then inflate="busybox gzip -dc"
 elif have python3; then inflate="python3 -m gzip -d"
 else fail "Cannot unpack \"$self\": gzip is missing, and busybox and python3, too"
 fi
-have tar || fail "Cannot unpack \"$self\": tar is missing"
+for tool in tar cat chmod ls mkdir mv rm tail; do
+  have $tool || fail "Cannot unpack \"$self\": $tool is missing"
+done
 
 tried=
 for base in "$home" "$session" "/dev/shm/holdfast-$uid" "/tmp/holdfast-$uid"; do

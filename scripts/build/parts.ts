@@ -23,13 +23,20 @@ export async function compileParts({ commit }: { commit: string }): Promise<Map<
   const parts = new Map([["help.mjs", await compile(info, DAEMON)]]);
   for (const name of Object.keys(COMMANDS)) {
     const others = Object.keys(COMMANDS).filter((other) => other !== name);
-    const without = others.map((other) => `./${other}.ts`);
+    const without = others.map(specifierOf);
     const script = name === "daemon"
       ? await compile({ ...info, scripts }, [...without, ...NATIVE])
       : await compile(info, [...without, ...DAEMON]);
     parts.set(`${name}.mjs`, script);
   }
   return parts;
+}
+
+/** Where the command table loads a subcommand from, as it is written there. */
+function specifierOf(name: string): string {
+  const [, specifier] = /import\("([^"]+)"/.exec(String(COMMANDS[name].load)) ?? [];
+  if (specifier === undefined) throw new Error(`Cannot tell where ${name} is loaded from`);
+  return specifier;
 }
 
 async function compile(info: BuildInfo, external: string[]): Promise<string> {

@@ -148,6 +148,10 @@ hosts("built file: runs, copies and relays from an empty home, without Deno", as
   assertEquals(await Deno.readTextFile(back), "content");
   const relayed = await user.run(["client", "target"], { stdin: "EXEC: echo one\nEXEC: exit 5\n" });
   assertEquals([relayed.code, relayed.stdout], [5, "one\n"]);
+  const ssh = user.workspace.join("ssh");
+  await Deno.symlink(await file(), ssh);
+  const linked = ["-F", user.workspace.config, "target", "echo two"];
+  assertEquals((await user.run(linked, { path: ssh })).stdout, "two\n");
   assertMatch((await user.run(["--version"])).stdout, VERSION);
   assertEquals((await user.run(["stop"])).code, 0);
   assertEquals(user.unpacked(user.cache).length, 1);
