@@ -20,7 +20,7 @@
  * @module
  */
 export { type ErrorKind, HoldfastError } from "./core/errors.ts";
-export type { Sender } from "./core/parcel.ts";
+export type { Sender } from "./calls/parcel.ts";
 export { Channel } from "./client/channel.ts";
 export { gather, type Gathered } from "./client/gather.ts";
 export { RemoteError } from "./client/remote_call.ts";

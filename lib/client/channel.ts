@@ -1,5 +1,5 @@
 /** A place for events: handed to remote functions as an argument, where it is a sender, and read here. */
-import { CHANNEL, type ChannelEnd, type Sender } from "../core/parcel.ts";
+import { CHANNEL, type ChannelEnd, type Sender } from "../calls/parcel.ts";
 
 /**
  * What functions send arrives in the order of each sender. Not read, it holds the senders back: one window (1 MiB) each.

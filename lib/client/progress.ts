@@ -3,7 +3,7 @@
  * line that is redrawn at most ten times a second and gone at the end.
  */
 import { printable } from "../core/printable.ts";
-import type { TreeProgress } from "../core/tree_format.ts";
+import type { TreeProgress } from "../files/tree_format.ts";
 
 /** Milliseconds between two drawings. */
 const INTERVAL = 100;

@@ -2,7 +2,7 @@
 import { CALL_FUNCTION, MIRROR } from "../core/constants.ts";
 import { type ErrorKind, HoldfastError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
-import { openPacked, pack, unpack } from "../core/parcel.ts";
+import { openPacked, pack, unpack } from "../calls/parcel.ts";
 import { printable } from "../core/printable.ts";
 import type { Router } from "../core/router.ts";
 import type { ReceiveStream } from "../core/stream.ts";

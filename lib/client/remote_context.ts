@@ -1,6 +1,6 @@
 /** A context as a program of the user's sees it: calls, chains, commands, files. Made by `remote_router.ts`. */
 import type { ExitStatus } from "../core/host.ts";
-import type { TreeTotals } from "../core/tree_format.ts";
+import type { TreeTotals } from "../files/tree_format.ts";
 import { capture } from "./capture.ts";
 import { callFunction, endChain } from "./remote_call.ts";
 import type { OpenRequest, Session } from "./session.ts";

@@ -4,11 +4,11 @@
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { ByteSink, ByteSource, Host } from "../core/host.ts";
-import { denoHost } from "../core/host_deno.ts";
+import { denoHost } from "../files/host_deno.ts";
 import type { Json } from "../core/json.ts";
 import type { Router } from "../core/router.ts";
 import { ReceiveStream, SendStream } from "../core/stream.ts";
-import { verified } from "../core/tree_file.ts";
+import { verified } from "../files/tree_file.ts";
 import {
   checkEntry,
   END_OF_TREE,
@@ -19,9 +19,9 @@ import {
   TreeReader,
   type TreeTotals,
   unpack,
-} from "../core/tree_format.ts";
-import { receiveTree, type TreeSource } from "../core/tree_receiver.ts";
-import { type Readable, sendTree } from "../core/tree_sender.ts";
+} from "../files/tree_format.ts";
+import { receiveTree, type TreeSource } from "../files/tree_receiver.ts";
+import { type Readable, sendTree } from "../files/tree_sender.ts";
 
 export interface TransferOptions extends TreeEvents {
   /** Where the local files are. Default: this machine, with relative paths relative to the working directory. */

@@ -3,7 +3,7 @@ import type { StartServices } from "../core/context.ts";
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Call } from "../core/service.ts";
 import { ReceiveStream, SendStream } from "../core/stream.ts";
-import type { DialledTransport } from "../parent/endpoint.ts";
+import type { DialledTransport } from "../master/endpoint.ts";
 import type { DialArguments } from "../parent/net_service.ts";
 
 type Dial = (host: string, port: number) => Promise<DialledTransport>;

@@ -5,10 +5,10 @@
 import { HoldfastError } from "../core/errors.ts";
 import type { Transport } from "../core/host.ts";
 import { bootstrap, type Bootstrapped, NoRuntime } from "../parent/bootstrap.ts";
-import { type DirectContext, directContext } from "../parent/direct_context.ts";
-import type { Endpoint } from "../parent/endpoint.ts";
+import { type DirectContext, directContext } from "../master/direct_context.ts";
+import type { Endpoint } from "../master/endpoint.ts";
 import { contextTitle, firstStage } from "../parent/first_stage.ts";
-import { coreSource } from "../master/core_source.ts";
+import { coreSource } from "../sources/core_source.ts";
 import { passwordExpiry } from "../master/password_expiry.ts";
 import {
   Connection,

@@ -4,8 +4,8 @@ import { CORE_MODULES } from "../core/core_modules.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { Importer } from "../core/importer.ts";
 import { Router } from "../core/router.ts";
-import { ModuleCompiler } from "../master/module_compiler.ts";
-import { isOwnModule, type OwnModule, ownModule } from "../master/own_modules.ts";
+import { ModuleCompiler } from "../sources/module_compiler.ts";
+import { isOwnModule, type OwnModule, ownModule } from "../sources/own_modules.ts";
 import { ContextIds, RANGE } from "./context_ids.ts";
 import type { Log } from "./log.ts";
 

@@ -1,6 +1,6 @@
 /** An SSH connection as an endpoint, whoever made it. Used by `ssh_endpoint.ts` and `openssh_endpoint.ts`. */
 import { HoldfastError } from "../core/errors.ts";
-import type { Endpoint } from "../parent/endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { directHost } from "./direct_host.ts";
 import type { SshConnection } from "./ssh_connection.ts";
 

@@ -8,7 +8,7 @@
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
 import { untilAborted } from "../core/until_aborted.ts";
-import type { Endpoint } from "../parent/endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 import type { Ask } from "./ask.ts";
 import { connectionEndpoint } from "./connection_endpoint.ts";
 import { FifoWay } from "./fifo_way.ts";

@@ -1,5 +1,5 @@
 /** The connection method `ssh`: a host reached over ssh2. */
-import type { Endpoint } from "../parent/endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { connectionEndpoint } from "./connection_endpoint.ts";
 import type { SshSettings } from "./ssh_config.ts";
 import { connectSsh, type ConnectSshOptions } from "./ssh_connection.ts";

@@ -1,6 +1,6 @@
 /** Functions called in contexts, and contexts opened behind others; the peer is Mitogen. */
 
-import { coreSource } from "../../lib/master/core_source.ts";
+import { coreSource } from "../../lib/sources/core_source.ts";
 import { contextTitle, firstStage } from "../../lib/parent/first_stage.ts";
 import type { LineProcess } from "./line_process.ts";
 import { mitogenProcess } from "./mitogen.ts";

@@ -4,8 +4,8 @@
  * `help` has all of them but the daemon, and answers every other first word.
  */
 
-import { coreSource } from "../../lib/master/core_source.ts";
-import { OWN_MODULES, ownModule } from "../../lib/master/own_modules.ts";
+import { coreSource } from "../../lib/sources/core_source.ts";
+import { OWN_MODULES, ownModule } from "../../lib/sources/own_modules.ts";
 import { COMMANDS } from "../../lib/cli/command_table.ts";
 import type { BuildInfo } from "../../lib/rendezvous/build_info.ts";
 

@@ -11,8 +11,8 @@ import { sharedRuntime } from "../support/tools.ts";
 
 /** A program that runs the file service on the node host over its standard streams, as context 1. */
 const ENTRY = `
-import { FileService } from "${new URL("../../lib/core/file_service.ts", import.meta.url)}";
-import { nodeHost } from "${new URL("../../lib/core/host_node.ts", import.meta.url)}";
+import { FileService } from "${new URL("../../lib/files/file_service.ts", import.meta.url)}";
+import { nodeHost } from "${new URL("../../lib/files/host_node.ts", import.meta.url)}";
 import { nodeStdio } from "${new URL("../../lib/core/processes_node.ts", import.meta.url)}";
 import { Link } from "${new URL("../../lib/core/link.ts", import.meta.url)}";
 import { Router } from "${new URL("../../lib/core/router.ts", import.meta.url)}";

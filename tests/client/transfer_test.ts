@@ -3,10 +3,10 @@
 import { ProgressLine } from "../../lib/client/progress.ts";
 import { baseName, fetchFiles, putFiles } from "../../lib/client/transfer.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { FileService } from "../../lib/core/file_service.ts";
+import { FileService } from "../../lib/files/file_service.ts";
 import type { ByteSink, ByteSource, Transport } from "../../lib/core/host.ts";
-import { denoHost } from "../../lib/core/host_deno.ts";
-import type { TreeProgress } from "../../lib/core/tree_format.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
+import type { TreeProgress } from "../../lib/files/tree_format.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";
 import { contextPair } from "../support/context_pair.ts";
 import { tempDir } from "../support/temp.ts";

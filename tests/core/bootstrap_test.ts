@@ -3,10 +3,10 @@
 import { encodeGreeting, NoGreeting } from "../../lib/core/greeting.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
 import type { Child } from "../../lib/core/host.ts";
-import { denoHost } from "../../lib/core/host_deno.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
 import { Router } from "../../lib/core/router.ts";
 import { ReceiveStream } from "../../lib/core/stream.ts";
-import { coreSource } from "../../lib/master/core_source.ts";
+import { coreSource } from "../../lib/sources/core_source.ts";
 import { bootstrap, type Bootstrapped, NoRuntime } from "../../lib/parent/bootstrap.ts";
 import { firstStage } from "../../lib/parent/first_stage.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";

@@ -1,7 +1,7 @@
 /** What starting a context costs in bytes, and what the first stage may be made of. */
 
-import { coreSource } from "../../lib/master/core_source.ts";
-import { ownModule } from "../../lib/master/own_modules.ts";
+import { coreSource } from "../../lib/sources/core_source.ts";
+import { ownModule } from "../../lib/sources/own_modules.ts";
 import { firstStage } from "../../lib/parent/first_stage.ts";
 import { hex } from "../../lib/core/greeting.ts";
 import { assert, assertEquals } from "../support/assert.ts";

@@ -1,9 +1,9 @@
 /** A context that outlives its parent, and one that does not. */
 
-import { denoHost } from "../../lib/core/host_deno.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
 import { Router } from "../../lib/core/router.ts";
 import { ReceiveStream } from "../../lib/core/stream.ts";
-import { coreSource } from "../../lib/master/core_source.ts";
+import { coreSource } from "../../lib/sources/core_source.ts";
 import { bootstrap } from "../../lib/parent/bootstrap.ts";
 import { firstStage } from "../../lib/parent/first_stage.ts";
 import { assertEquals } from "../support/assert.ts";

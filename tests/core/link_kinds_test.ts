@@ -2,13 +2,13 @@
 
 import { HoldfastError } from "../../lib/core/errors.ts";
 import type { ExitStatus } from "../../lib/core/host.ts";
-import { denoHost } from "../../lib/core/host_deno.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
 import { LIMITS } from "../../lib/core/limits.ts";
 import { ProcessService } from "../../lib/core/process_service.ts";
 import { Router } from "../../lib/core/router.ts";
 import type { Service } from "../../lib/core/service.ts";
 import { ReceiveStream, SendStream } from "../../lib/core/stream.ts";
-import { coreSource } from "../../lib/master/core_source.ts";
+import { coreSource } from "../../lib/sources/core_source.ts";
 import { bootstrap } from "../../lib/parent/bootstrap.ts";
 import { firstStage } from "../../lib/parent/first_stage.ts";
 import { socketTransport } from "../../lib/rendezvous/socket_transport.ts";

@@ -5,7 +5,7 @@ import type { Ask } from "../../lib/master/ask.ts";
 import { opensshEndpoint, type OpensshOptions } from "../../lib/master/openssh_endpoint.ts";
 import { opensshReason } from "../../lib/master/openssh_reason.ts";
 import type { SshSettings } from "../../lib/master/ssh_settings.ts";
-import type { Endpoint } from "../../lib/parent/endpoint.ts";
+import type { Endpoint } from "../../lib/master/endpoint.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { Authority } from "../support/certificates.ts";
 import { createIdentity } from "../support/identity.ts";

@@ -2,7 +2,7 @@
 
 import { fetchFiles, putFiles } from "../../lib/client/transfer.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { FileService } from "../../lib/core/file_service.ts";
+import { FileService } from "../../lib/files/file_service.ts";
 import type { Host } from "../../lib/core/host.ts";
 import { sftpFiles } from "../../lib/master/sftp_files.ts";
 import { assert, assertEquals, assertRejects } from "../support/assert.ts";

@@ -1,6 +1,6 @@
 /** What the tests of connection methods share: a host that is an account's, and a hop with its bytes. */
 
-import { denoHost } from "../../lib/core/host_deno.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
 import type { ByteSource, Child, Host } from "../../lib/core/host.ts";
 import { openHop, type OpenHopOptions } from "../../lib/parent/open_hop.ts";
 import type { PasswordQuestion } from "../../lib/parent/tool_talk.ts";

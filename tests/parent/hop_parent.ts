@@ -1,5 +1,5 @@
 /** Opens hops on node or bun, for `open_hop_test.ts`: says what it was asked and what came back. */
-import { nodeHost } from "../../lib/core/host_node.ts";
+import { nodeHost } from "../../lib/files/host_node.ts";
 import { openHop } from "../../lib/parent/open_hop.ts";
 
 /** A function because the bundle is a script, which cannot wait at its top. */

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { denoHost } from "../../lib/core/host_deno.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
 import { openHop } from "../../lib/parent/open_hop.ts";
 import type { PasswordQuestion } from "../../lib/parent/tool_talk.ts";
 import { tempDir } from "../support/temp.ts";

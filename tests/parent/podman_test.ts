@@ -2,9 +2,9 @@
 
 import { assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { denoHost } from "../../lib/core/host_deno.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
 import { Router } from "../../lib/core/router.ts";
-import { coreSource } from "../../lib/master/core_source.ts";
+import { coreSource } from "../../lib/sources/core_source.ts";
 import { bootstrap } from "../../lib/parent/bootstrap.ts";
 import { firstStage } from "../../lib/parent/first_stage.ts";
 import { startContainer } from "../support/container.ts";

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects } from "../support/assert.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { denoHost } from "../../lib/core/host_deno.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
 import type { Host } from "../../lib/core/host.ts";
 import { createAccount } from "../support/accounts.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
-import { denoHost } from "../../lib/core/host_deno.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
 import type { PasswordQuestion } from "../../lib/parent/tool_talk.ts";
 import { createAccount } from "../support/accounts.ts";
 import { readProcess } from "../support/processes.ts";

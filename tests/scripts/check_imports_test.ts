@@ -150,7 +150,7 @@ test("check imports: reports a client path that is gone", async () => {
 test("check imports: reads the table of lib/README.md", async () => {
   const table = parseTable(await Deno.readTextFile(`${REPOSITORY}/lib/README.md`));
   assertEquals([...table.get("core")!], ["core"]);
-  assertEquals([...table.get("cli")!].sort(), ["cli", "client", "core", "rendezvous"]);
+  assertEquals([...table.get("cli")!].sort(), ["cli", "client", "core", "files", "rendezvous"]);
   assertEquals(table.get("daemon")!.has("master"), true);
 });
 

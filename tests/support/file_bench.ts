@@ -1,10 +1,10 @@
 /** A client and a file service on real files, in either direction; for the tests of `put` and `fetch`. */
 
 import { fetchFiles, putFiles, type TransferOptions } from "../../lib/client/transfer.ts";
-import { FileService } from "../../lib/core/file_service.ts";
+import { FileService } from "../../lib/files/file_service.ts";
 import type { Host, Transport } from "../../lib/core/host.ts";
-import { denoHost } from "../../lib/core/host_deno.ts";
-import type { TreeTotals } from "../../lib/core/tree_format.ts";
+import { denoHost } from "../../lib/files/host_deno.ts";
+import type { TreeTotals } from "../../lib/files/tree_format.ts";
 import { type ContextPair, contextPair } from "./context_pair.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 import { test } from "./test.ts";
