@@ -7,6 +7,7 @@ import { Duplex, type Readable, type Writable } from "node:stream";
 import { Buffer } from "node:buffer";
 import type { ByteSink, ByteSource, Transport } from "../core/host.ts";
 import { HoldfastError } from "../core/errors.ts";
+import { outputCame } from "./nursery.ts";
 
 /** Bytes that may wait here before the stream is stopped. */
 const WAITING = 128 * 1024;
@@ -57,6 +58,7 @@ export class StreamSource implements ByteSource {
 
   #take(chunk: Buffer): void {
     if (this.#cancelled || chunk.length === 0) return;
+    outputCame(chunk.length);
     this.#chunks.push(chunk);
     this.#waiting += chunk.length;
     if (this.#waiting >= WAITING) this.#stream.pause();
