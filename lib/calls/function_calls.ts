@@ -86,12 +86,15 @@ export class FunctionCalls {
     } catch (error) {
       reply = packFailure(router, error, src);
     }
-    if (signal.aborted) reply.drop(new HoldfastError("cancelled", "the call was given up"));
-    else {
-      router.send({ dst: src, handle: replyTo, replyTo: 0 }, reply.payload);
-      await reply.start();
+    try {
+      if (signal.aborted) reply.drop(new HoldfastError("cancelled", "the call was given up"));
+      else {
+        router.send({ dst: src, handle: replyTo, replyTo: 0 }, reply.payload);
+        await reply.start();
+      }
+    } finally {
+      for (const end of ends) end();
     }
-    for (const end of ends) end();
   }
 
   /** After the calls before it. */

@@ -271,10 +271,19 @@ async function sendItems(
     }
   } catch (error) {
     // Unless it is that the receiver is gone.
-    await records.add(record(THROWN, error, "error")).catch(() => {});
+    await records.add(thrownRecord(error)).catch(() => {});
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
   await records.close().catch(() => {});
+}
+
+/** What cannot travel is told by the error that says so, which can. */
+function thrownRecord(error: unknown): Uint8Array {
+  try {
+    return record(THROWN, error, "error");
+  } catch (unfit) {
+    return record(THROWN, unfit, "error");
+  }
 }
 
 /** What the other end yields. Leaving it early, even before its first item, ends it there. */

@@ -2,6 +2,7 @@
 import { DETACHING } from "./constants.ts";
 import type { ProcessHost } from "./host.ts";
 import type { Importer } from "./importer.ts";
+import type { OwnedIds } from "./owned_ids.ts";
 import type { Router } from "./router.ts";
 import { serve, type Service } from "./service.ts";
 
@@ -33,6 +34,8 @@ export interface ContextOptions {
   /** Null in a direct context, which starts no children. */
   importer: Importer | null;
   core: CoreToSend | null;
+  /** What contexts below may announce: the root tells. */
+  ids: OwnedIds;
 }
 
 export class Context {
@@ -50,7 +53,7 @@ export class Context {
   /** Modules of services that were loaded, by id. */
   readonly #loads: Map<string, Promise<void>> = new Map();
 
-  constructor({ router, host, name, owner, importer, core }: ContextOptions) {
+  constructor({ router, host, name, owner, importer, core, ids }: ContextOptions) {
     this.router = router;
     this.host = host;
     this.name = name;
@@ -62,6 +65,10 @@ export class Context {
       /** Services that are shipped on demand; resolves when they can be called. */
       load: { policy: "parents", handle: ({ module }) => this.#load(String(module)) },
       detach: { policy: "parents", handle: () => this.#detach() },
+      give: {
+        policy: "parents",
+        handle: ({ first, count, owner }) => ids.give(Number(first), Number(count), Number(owner)),
+      },
       grant: { policy: "parents", handle: ({ a, b }) => router.grant(Number(a), Number(b)) },
     };
     serve(router, this.#services);

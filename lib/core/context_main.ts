@@ -7,6 +7,7 @@ import { checkVersion, encodeGreeting, hex, readGreeting } from "./greeting.ts";
 import type { ProcessHost, Transport } from "./host.ts";
 import { Importer } from "./importer.ts";
 import { Link } from "./link.ts";
+import { OwnedIds } from "./owned_ids.ts";
 import { nodeProcess } from "./node_process.ts";
 import { denoProcesses, denoStdio } from "./processes_deno.ts";
 import { nodeProcesses, nodeStdio } from "./processes_node.ts";
@@ -38,9 +39,14 @@ async function main({ core, inflate }: FirstStage): Promise<void> {
   const { greeting, rest } = await readGreeting(transport);
   checkVersion(greeting);
   const { id, parents, name, owner } = greeting.body as unknown as Birth;
-  const router = new Router({
+  const ids = new OwnedIds();
+  const router: Router = new Router({
     id,
     parentIds: parents,
+    mayAnnounce: (id, link) => {
+      const given = ids.ownerOf(id);
+      return given !== undefined && router.linkOf(given) === link;
+    },
     onWarning: (text) =>
       router.sendJson({ dst: parents.at(-1)!, handle: FORWARD_LOG, replyTo: 0 }, {
         level: "warn",
@@ -51,7 +57,8 @@ async function main({ core, inflate }: FirstStage): Promise<void> {
   router.setParent(link);
   const importer = new Importer(router, { core: CORE_MODULES, inflate });
   const compressed = { compressed: core, hash };
-  const context = new Context({ router, host, name, owner, importer, core: compressed });
+  const context = new Context({ router, host, name, owner, importer, core: compressed, ids });
+  router.onGone((id) => ids.release(id));
   context.start(startProcesses);
   router.setStandardHandler(SHUTDOWN, ({ auth }) => {
     if (router.hasParentAuthority(auth)) link.close(null);

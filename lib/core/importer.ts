@@ -119,7 +119,9 @@ export class Importer {
   #ask(id: string): Wait {
     const known = this.#waits.get(id);
     if (known) return known;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let resolve: () => void;
+    let reject: (error: HoldfastError) => void;
+    const promise = new Promise<void>((...settle) => [resolve, reject] = settle);
     promise.catch(() => {});
     const wait: Wait = {
       children: new Set(),

@@ -43,6 +43,8 @@ export class Router {
   #parent: Link | null = null;
   readonly #routes: Map<number, Link> = new Map();
   readonly #handlers = new HandlerTable();
+  /** Contexts that were given up, and the links that still lead to them. */
+  readonly #forgotten: Map<number, Link> = new Map();
   /** Pairs `src,dst` of children that may reach each other. */
   readonly #granted: Set<string> = new Set();
   readonly #goneListeners: Set<(id: number, reason: HoldfastError) => void> = new Set();
@@ -87,8 +89,13 @@ export class Router {
     this.#granted.add(`${a},${b}`).add(`${b},${a}`);
   }
 
-  /** Gives up a context that does not answer: whoever waits for it is told. */
+  /**
+   * Gives up a context that does not answer: whoever waits for it is told. What it still says, should it come back, is
+   * nobody's fault and counts against no link.
+   */
   forget(id: number, reason: HoldfastError): void {
+    const link = this.#routes.get(id);
+    if (link && link.peer !== id) this.#forgotten.set(id, link);
     this.#lose([id], reason);
   }
 
@@ -98,6 +105,7 @@ export class Router {
 
   /** Forgets every route over `link` and tells all who knew the contexts behind it. */
   removeLink(link: Link, reason: HoldfastError): void {
+    for (const [id, via] of this.#forgotten) if (via === link) this.#forgotten.delete(id);
     const gone = [...this.#routes].filter(([, via]) => via === link).map(([id]) => id);
     if (link === this.#parent) {
       this.#parent = null;
@@ -153,6 +161,8 @@ export class Router {
     const message = decodeJson(frame.payload);
     if (!Array.isArray(message.ids)) return;
     const known = new Set(message.ids as number[]);
+    for (const id of known) this.#forgotten.delete(id);
+    if (!fromParent && known.has(frame.src)) return link.close(fromWire(message));
     for (const id of known) {
       const via = this.#routes.get(id);
       if (fromParent ? via : via !== link) known.delete(id);
@@ -274,6 +284,7 @@ export class Router {
   /** Takes a frame from a link: verifies its source, then delivers or forwards it. */
   receive(frame: Frame, link: Link): void {
     if (link !== this.#parent) {
+      if (this.#forgotten.get(frame.src) === link) return;
       if (this.#routes.get(frame.src) !== link || this.#routes.get(frame.auth) !== link) {
         return this.#drop(link, `it claims src ${frame.src}, auth ${frame.auth}`);
       }
@@ -326,7 +337,8 @@ export class Router {
       this.#handlers.end(frame);
       handler.onDead(deadReason(frame.payload));
     } catch (error) {
-      this.#drop(from, (error as Error).message);
+      // A neighbour is not to blame for what it forwards.
+      if (from?.peer === frame.src) this.#drop(from, (error as Error).message);
     } finally {
       this.#current = null;
     }

@@ -4,6 +4,7 @@
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Transport } from "../core/host.ts";
+import type { Ask } from "../master/ask.ts";
 import type { Log } from "./log.ts";
 import type { Tree } from "./tree.ts";
 
@@ -60,6 +61,8 @@ export abstract class Connection {
   readonly above: Connection | null;
   /** Contexts of clients that hold it. */
   readonly clients: Set<number> = new Set();
+  /** How to reach the users of those clients that wait for it, or have. */
+  readonly askers: Map<number, Ask> = new Map();
   /** Connections that go through it. */
   readonly holders: Set<Connection> = new Set();
   /** Resolves when it has ended, with the reason. */
@@ -97,6 +100,15 @@ export abstract class Connection {
   get isIdle(): boolean {
     return this.clients.size === 0 && this.holders.size === 0;
   }
+
+  /** Asks one of its users: the first that is there. Null when none is, or that one declined. */
+  readonly ask: Ask = async (question, how) => {
+    for (const [client, ask] of this.askers) {
+      const answer = await ask(question, how);
+      if (answer !== null || this.askers.has(client)) return answer;
+    }
+    return null;
+  };
 
   /** The context to use for `purpose`. Rejects with why the target cannot be reached. */
   async open(purpose: Purpose): Promise<number> {
@@ -180,7 +192,8 @@ export abstract class Connection {
     try {
       await this.reach();
     } catch (error) {
-      const reason = toHoldfastError(error);
+      // What closed it says more than what was cancelled by that.
+      const reason = this.reason ?? toHoldfastError(error);
       this.log("warn", `${this.target}: ${reason.message}`);
       this.close(reason);
       throw reason;

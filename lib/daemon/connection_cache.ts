@@ -1,5 +1,5 @@
 /** The connections that are held, by what decides where they lead and who one is there. */
-import { HoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Ask } from "../master/ask.ts";
 import type { StackFiles } from "../stacks/stack_files.ts";
 import type { Settings } from "../rendezvous/settings.ts";
@@ -62,14 +62,26 @@ export class ConnectionCache {
   /** Opens a target for a client, which holds it from then on; `ask` reaches that client's user. */
   async open(
     request: OpenRequest,
-    options: { client: number; ask: Ask; signal: AbortSignal },
+    options: { client: number; ask: Ask | null; signal: AbortSignal },
   ): Promise<Opened> {
-    const { steps } = await this.#planner.plan(request, options.signal);
+    const { client, ask, signal } = options;
+    const { steps } = await this.#planner.plan(request, signal);
+    // It may have left meanwhile, and nobody would release what it held.
+    if (signal.aborted) throw new HoldfastError("cancelled", "the client is gone");
+    const made: Connection[] = [];
     let connection: Connection | null = null;
-    for (const step of steps) {
-      connection = this.#take(step, { above: connection, ask: options.ask });
+    try {
+      for (const step of steps) {
+        const found = this.#connections.get(step.key);
+        connection = this.#take(step, connection);
+        if (connection !== found) made.push(connection);
+        if (ask) connection.askers.set(client, ask);
+      }
+    } catch (error) {
+      for (const one of made) one.close(toHoldfastError(error));
+      throw error;
     }
-    connection!.clients.add(options.client);
+    connection!.clients.add(client);
     const context = await connection!.open(request.purpose ?? "command");
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
   }
@@ -77,6 +89,7 @@ export class ConnectionCache {
   /** Forgets a client; what nobody holds becomes idle. */
   release(client: number): void {
     for (const connection of this.#connections.values()) {
+      connection.askers.delete(client);
       if (connection.clients.delete(client)) connection.lastUsed = performance.now();
     }
   }
@@ -104,21 +117,24 @@ export class ConnectionCache {
   }
 
   /** The connection for a step: the one that is held, or a new one. */
-  #take(step: Step, context: { above: Connection | null; ask: Ask }): Connection {
+  #take(step: Step, above: Connection | null): Connection {
     let connection = this.#connections.get(step.key);
-    if (!connection || connection.isClosed) connection = this.#create(step, context);
+    if (!connection || connection.isClosed) connection = this.#create(step, above);
     this.#connections.delete(step.key);
     this.#connections.set(step.key, connection);
     return connection;
   }
 
-  #create(step: Step, { above, ask }: { above: Connection | null; ask: Ask }): Connection {
+  #create(step: Step, above: Connection | null): Connection {
     this.#makeRoom(above);
     const { tree, log } = this.#options;
     const common = { key: step.key, target: step.target, above, tree, log };
-    const connection = step.kind === "host"
-      ? new HostConnection({ ...common, reach: (signal) => step.reach({ above, ask, signal }) })
-      : new HopConnection({ ...common, ...step, above: above!, ask });
+    const connection: Connection = step.kind === "host"
+      ? new HostConnection({
+        ...common,
+        reach: (signal) => step.reach({ above, ask: connection.ask, signal }),
+      })
+      : new HopConnection({ ...common, ...step, above: above! });
     void connection.closed.then((reason) => {
       if (this.#connections.get(step.key) === connection) this.#connections.delete(step.key);
       log("info", `${step.target}: closed: ${reason.message}`);

@@ -183,7 +183,7 @@ export class Daemon {
         connect: async () => ({
           router: this.#router,
           open: async ({ signal = new AbortController().signal, ...request }) => {
-            const from = { client: id, ask: async () => null, signal };
+            const from = { client: id, ask: null, signal };
             return (await this.#cache.open({ ...request, env, cwd: "/" }, from)).context;
           },
           [Symbol.asyncDispose]: async () => this.#cache.release(id),

@@ -3,8 +3,9 @@ import { SHUTDOWN } from "../core/constants.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
 import { decodeJson, type JsonObject } from "../core/json.ts";
-import type { HopQuestion, OpenHopArguments } from "../parent/hop_service.ts";
-import type { Ask } from "../master/ask.ts";
+import { printable } from "../core/printable.ts";
+import { CONNECTION_METHODS } from "../parent/connection_methods.ts";
+import type { OpenHopArguments } from "../parent/hop_service.ts";
 import {
   Connection,
   type ConnectionDetails,
@@ -14,6 +15,9 @@ import {
 
 /** Milliseconds that a hop has to answer, its questions not counted. */
 const DEADLINE = 30_000;
+/** How often one hop may ask for a password, and characters of a tool's words in the question. */
+const QUESTIONS = 3;
+const PROMPT = 200;
 /** Milliseconds between two signs of life that are asked for while somebody uses it, and until it is given up. */
 const LIFE = { ask: 3_000, giveUp: 6_000 };
 
@@ -25,7 +29,6 @@ export interface HopConnectionOptions extends ConnectionOptions {
   user?: string;
   /** A password that need not be asked for; used once. */
   password?: string;
-  ask: Ask;
 }
 
 export class HopConnection extends Connection {
@@ -37,6 +40,9 @@ export class HopConnection extends Connection {
   #askedAt = 0;
   #heardAt = 0;
   #stopListening: () => void = () => {};
+  /** Passwords that were asked for, and questions that wait for somebody now. */
+  #questions = 0;
+  #asking = 0;
 
   constructor(options: HopConnectionOptions) {
     super(options);
@@ -54,16 +60,21 @@ export class HopConnection extends Connection {
   protected async reach(): Promise<void> {
     const { tree, target, log } = this;
     const { above, method, argument, user } = this.#options;
-    const { router, ids } = tree;
+    const { router } = tree;
     const parent = await above.open("hop");
     await tree.require(parent, "hops");
     if (this.reason) throw this.reason;
-    const id = ids.grant(parent, 1);
+    const id = tree.grantIds(parent, 1);
     const asked = router.addHandler({
       from: parent,
       onFrame: (frame) => void this.#answer(frame),
       onDead() {},
     });
+    // The context keeps the deadline; one that does not is found here.
+    const watch = setInterval(() => {
+      if (this.#asking > 0) return;
+      this.close(new HoldfastError("timeout", `${target}: it was not open in time`));
+    }, 2 * DEADLINE);
     try {
       const args: OpenHopArguments = {
         id,
@@ -80,7 +91,13 @@ export class HopConnection extends Connection {
         args: { ...args },
       }, { signal: this.abort.signal });
       this.#runtime = String((reply as JsonObject).runtime);
+    } catch (error) {
+      // Its answer may have been on the way when it was given up; the ping's comes after any route to it.
+      const end = () => router.linkOf(id) && this.#shutDown(id);
+      router.call(parent, { service: "context", method: "ping" }).then(end, () => {});
+      throw error;
     } finally {
+      clearInterval(watch);
       router.removeHandler(asked);
     }
     if (!router.linkOf(id)) {
@@ -97,7 +114,7 @@ export class HopConnection extends Connection {
       );
     });
     log("info", `${target}: the core runs on ${this.#runtime} as context ${id}`);
-    if (this.reason) this.#shutDown();
+    if (this.reason) this.#shutDown(id);
   }
 
   protected async leave(reason: HoldfastError): Promise<void> {
@@ -108,7 +125,7 @@ export class HopConnection extends Connection {
     const stop = router.onGone((id) => id === this.#id && gone.resolve());
     // One that does not end when it is told to is given up.
     const timer = setTimeout(() => router.forget(this.#id, reason), LIFE.giveUp);
-    this.#shutDown();
+    this.#shutDown(this.#id);
     await gone.promise;
     clearTimeout(timer);
     stop();
@@ -141,20 +158,35 @@ export class HopConnection extends Connection {
     };
   }
 
-  #shutDown(): void {
-    this.tree.router.send({ dst: this.#id, handle: SHUTDOWN, replyTo: 0 });
+  #shutDown(id: number): void {
+    this.tree.router.send({ dst: id, handle: SHUTDOWN, replyTo: 0 });
   }
 
-  /** A password that the hop's tool wants: the one that was given, once, or what the user says. */
+  /**
+   * A password that the hop's tool wants: the one that was given, once, or what the user says. The context that asks is
+   * not trusted to ask only what its tool does.
+   */
   async #answer({ src, replyTo, payload }: Frame): Promise<void> {
-    const question = decodeJson(payload) as unknown as HopQuestion;
-    const { password, ask } = this.#options;
-    const answer = question.attempt === 1 && password !== undefined ? password : await ask({
-      prompt: `${this.target}: ${question.prompt}`,
-      echo: false,
-      kind: "password",
-      host: this.target,
-    }, { signal: this.abort.signal }).catch(() => null);
+    const { password, method } = this.#options;
+    let answer: string | null = null;
+    this.#asking++;
+    try {
+      const { prompt } = decodeJson(payload);
+      const asks = CONNECTION_METHODS[method].asks && ++this.#questions <= QUESTIONS;
+      if (asks && this.#questions === 1 && password !== undefined) answer = password;
+      else if (asks) {
+        answer = await this.ask({
+          prompt: `${this.target}: ${printable(String(prompt)).slice(0, PROMPT)}`,
+          echo: false,
+          kind: "password",
+          host: this.target,
+        }, { signal: this.abort.signal });
+      }
+    } catch {
+      // Nobody can answer what makes no sense.
+    } finally {
+      this.#asking--;
+    }
     this.tree.router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, { ok: answer });
   }
 }

@@ -1,16 +1,17 @@
 /** The tree of contexts below the daemon: its router, the ids in it, and the modules that contexts were given. */
-import { ALLOCATE_ID } from "../core/constants.ts";
+import { ALLOCATE_ID, FIRST_DYNAMIC_HANDLE } from "../core/constants.ts";
 import { CORE_MODULES } from "../core/core_modules.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { Importer } from "../core/importer.ts";
+import type { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
 import { ModuleCompiler } from "../sources/module_compiler.ts";
 import { isOwnModule, type OwnModule, ownModule } from "../sources/own_modules.ts";
 import { ContextIds, RANGE } from "./context_ids.ts";
 import type { Log } from "./log.ts";
 
-/** Ranges of ids that one context may be given. */
-const RANGES_PER_CONTEXT = 64;
+/** Ranges of ids that the contexts behind one link may ask for, together. */
+const RANGES_PER_LINK = 64;
 
 export class Tree {
   readonly router: Router;
@@ -22,7 +23,7 @@ export class Tree {
   /** Contexts that run the core, by id: their stacks in the user's words. */
   readonly #names: Map<number, string> = new Map();
   readonly #loaded: Map<number, Map<OwnModule, Promise<void>>> = new Map();
-  readonly #ranges: Map<number, number> = new Map();
+  readonly #ranges: WeakMap<Link, number> = new WeakMap();
 
   constructor({ owner, log }: { owner: string; log: Log }) {
     this.owner = owner;
@@ -39,20 +40,20 @@ export class Tree {
       inflate: () => Promise.reject(new HoldfastError("internal", "the root loads no modules")),
       find: (id) => isOwnModule(id) ? ownModule(id) : this.#compiler.find(id),
     });
-    this.router.setStandardHandler(ALLOCATE_ID, ({ src, replyTo }) => {
-      const ranges = this.#ranges.get(src) ?? 0;
+    this.router.setStandardHandler(ALLOCATE_ID, ({ src, replyTo }, link) => {
+      if (replyTo < FIRST_DYNAMIC_HANDLE || !link) return;
+      const ranges = this.#ranges.get(link) ?? 0;
       const reply = { dst: src, handle: replyTo, replyTo: 0 };
-      if (ranges >= RANGES_PER_CONTEXT) {
+      if (ranges >= RANGES_PER_LINK) {
         const error = { kind: "limit", description: "Cannot allocate ids: it has too many" };
         return this.router.sendJson(reply, { error });
       }
-      this.#ranges.set(src, ranges + 1);
-      this.router.sendJson(reply, { ok: { first: this.ids.grant(src, RANGE), count: RANGE } });
+      this.#ranges.set(link, ranges + 1);
+      this.router.sendJson(reply, { ok: { first: this.grantIds(src, RANGE), count: RANGE } });
     });
     this.router.onGone((id) => {
       this.#loaded.delete(id);
       this.#names.delete(id);
-      this.#ranges.delete(id);
       this.ids.release(id);
     });
   }
@@ -91,6 +92,9 @@ export class Tree {
 
   /** Sees that a context has one of our modules of services and has started it. */
   async require(context: number, id: OwnModule): Promise<void> {
+    if (!this.router.linkOf(context)) {
+      throw new HoldfastError("disconnected", `${this.nameOf(context)} is gone`);
+    }
     let modules = this.#loaded.get(context);
     if (!modules) this.#loaded.set(context, modules = new Map());
     let loaded = modules.get(id);
@@ -100,6 +104,20 @@ export class Tree {
       loaded.catch(() => modules.delete(id));
     }
     await loaded;
+  }
+
+  /** Ids for contexts below `owner`; the contexts between it and the root learn to whom they belong. */
+  grantIds(owner: number, count: number): number {
+    const first = this.ids.grant(owner, count);
+    const call = { service: "context", method: "give", args: { first, count, owner } };
+    for (
+      let above = this.ids.ownerOf(owner);
+      above !== undefined;
+      above = this.ids.ownerOf(above)
+    ) {
+      this.router.call(above, call).catch(() => {});
+    }
+    return first;
   }
 
   /** Lets two contexts reach each other: told to the nearest one above both. */

@@ -4,6 +4,7 @@ import type { HoldfastError } from "../core/errors.ts";
 import { start as startFiles } from "../files/file_service.ts";
 import type { Host } from "../core/host.ts";
 import { Link } from "../core/link.ts";
+import { OwnedIds } from "../core/owned_ids.ts";
 import { start as startProcesses } from "../core/process_service.ts";
 import { Router } from "../core/router.ts";
 import { transportPair } from "../core/transport_pair.ts";
@@ -24,7 +25,7 @@ export function directContext(
 ): DirectContext {
   const [above, below] = transportPair();
   const inner = new Router({ id, parentIds: [router.id, ...router.parentIds] });
-  const nowhere = { name: "", owner: "", importer: null, core: null };
+  const nowhere = { name: "", owner: "", importer: null, core: null, ids: new OwnedIds() };
   const context = new Context({ router: inner, host, ...nowhere });
   context.start(startProcesses);
   context.start(startFiles);

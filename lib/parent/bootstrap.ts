@@ -29,6 +29,8 @@ export interface Bootstrapped {
   runtime: string;
   /** Resolves when its link has ended, with the reason. Its routes are gone by then. */
   closed: Promise<HoldfastError>;
+  /** Resolves after that, when its process has ended too, was killed, or goes on because it is detached. */
+  ended: Promise<void>;
 }
 
 /** Thrown when the target has no JavaScript runtime. */
@@ -76,6 +78,8 @@ export async function bootstrap(
     }
     const link = new Link(options.id, transport);
     router.addRoute(options.id, link);
+    let onEnded: () => void;
+    const ended = new Promise<void>((resolve) => onEnded = resolve);
     const closed = new Promise<HoldfastError>((resolve) => {
       void link.run({
         onFrame: (frame) => router.receive(frame, link),
@@ -83,16 +87,23 @@ export async function bootstrap(
           const why = error ? `the link to it broke: ${error.message}` : "its context has ended";
           const reason = new HoldfastError("disconnected", `${options.name}: ${why}`);
           router.removeLink(link, reason);
-          if (link.detached) return resolve(reason);
-          // The core ends by itself, when it has ended its processes: a signal would leave those alone.
-          const timer = setTimeout(() => child.kill("SIGKILL"), options.endGrace ?? 10_000);
-          const ended = () => clearTimeout(timer);
-          void child.exit.then(ended, ended);
           resolve(reason);
+          if (link.detached) return onEnded();
+          // The core ends by itself, when it has ended its processes: a signal would leave those alone.
+          const timer = setTimeout(() => {
+            child.kill("SIGKILL");
+            onEnded();
+          }, options.endGrace ?? 10_000);
+          const onExit = () => {
+            clearTimeout(timer);
+            onEnded();
+          };
+          void child.exit.then(onExit, onExit);
         },
       }, read.rest);
     });
-    return { link, runtime: printable(`${read.greeting.body.runtime}`).slice(0, 16), closed };
+    const runtime = printable(`${read.greeting.body.runtime}`).slice(0, 16);
+    return { link, runtime, closed, ended };
   } catch (error) {
     failed = true;
     transport.close();

@@ -50,12 +50,30 @@ class HopService {
   readonly #context: Context;
   /** Links to children, with their end. */
   readonly #children: Map<Link, Promise<unknown>> = new Map();
+  /** Hops that are being opened; they end when the context does. */
+  readonly #opening: Set<Promise<unknown>> = new Set();
+  readonly #closing = new AbortController();
 
   constructor(context: Context) {
     this.#context = context;
   }
 
   async open(args: JsonObject, call: Call): Promise<Json> {
+    const opening = this.#open(args, call);
+    const settled = opening.catch(() => {});
+    this.#opening.add(settled);
+    void settled.then(() => this.#opening.delete(settled));
+    return await opening;
+  }
+
+  async #open(args: JsonObject, call: Call): Promise<Json> {
+    // Not AbortSignal.any: node 18 begins without it.
+    const stop = new AbortController();
+    const { signal } = stop;
+    for (const source of [call.signal, this.#closing.signal]) {
+      source.addEventListener("abort", () => stop.abort());
+      if (source.aborted) stop.abort();
+    }
     const { id, method, argument, user, name, ask, deadline } = args as unknown as OpenHopArguments;
     const { router, host, owner, core } = this.#context;
     const line = firstStage(core!.compressed.length, {
@@ -65,10 +83,10 @@ class HopService {
     const child = await openHop(host, { method, argument, user, label: name }, {
       line,
       deadline,
-      signal: call.signal,
+      signal,
       ask: async ({ prompt, attempt }) => {
         const question = { name, prompt, attempt };
-        const { handle, reply } = router.expectReply(call.src, { signal: call.signal });
+        const { handle, reply } = router.expectReply(call.src, { signal });
         router.sendJson({ dst: call.src, handle: ask, replyTo: handle }, question);
         const answer = await reply;
         return typeof answer === "string" ? answer : null;
@@ -78,17 +96,18 @@ class HopService {
       .catch((error) => {
         throw new HoldfastError(error.kind ?? "bootstrap", `${name}: ${error.message}`);
       });
-    this.#children.set(started.link, started.closed);
-    void started.closed.then(() => this.#children.delete(started.link));
-    if (call.signal.aborted) started.link.close(null);
+    this.#children.set(started.link, started.ended);
+    void started.ended.then(() => this.#children.delete(started.link));
+    if (signal.aborted) started.link.close(null);
     return { runtime: started.runtime };
   }
 
   /** Ends the children, which end theirs; a detached context keeps them until they end. */
   async close(): Promise<void> {
     if (this.#context.detached) await Promise.all(this.#children.values());
+    this.#closing.abort();
     const ends = [...this.#children.values()];
     for (const link of this.#children.keys()) link.close(null);
-    await Promise.all(ends);
+    await Promise.all([...ends, ...this.#opening]);
   }
 }

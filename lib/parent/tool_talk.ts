@@ -67,6 +67,8 @@ export class ToolTalk {
   /** The last line of what was said, as far as nothing has been answered to it. */
   #unfinished = "";
   #questions = 0;
+  /** What was answered: a terminal may show it, and then it must not get into an error. */
+  readonly #secrets: string[] = [];
 
   constructor(child: Child, options: ToolTalkOptions) {
     this.#child = child;
@@ -132,7 +134,8 @@ export class ToolTalk {
   /** Why there is no shell, after {@linkcode lastWords}. */
   failure(status: ExitStatus | null): HoldfastError {
     const { method, tool, script } = this.#options;
-    const said = this.#said.replaceAll(script, "…").trim();
+    let said = this.#said.replaceAll(script, "…").trim();
+    for (const secret of this.#secrets) said = said.replaceAll(secret, "…");
     if (method.absent?.test(said)) {
       return new HoldfastError("not_found", `there is no such ${method.noun}`);
     }
@@ -203,7 +206,9 @@ export class ToolTalk {
     }
     this.#wind();
     // Were there a second line, it would be read by what runs inside.
-    await this.#write(password.replace(/[\r\n][^]*/, ""));
+    const line = password.replace(/[\r\n][^]*/, "");
+    if (line) this.#secrets.push(line);
+    await this.#write(line);
   }
 
   async #write(line: string): Promise<void> {

@@ -15,7 +15,7 @@ export function toolTerminal(
 ): string[] {
   const pipes = reads === "both" ? "" : " <&3 >&4 3<&- 4>&-";
   // Nothing that is typed may be shown, whenever the tool comes to turn that off itself.
-  const command = `stty -echo;exec ${words.map(quoteWord).join(" ")}${pipes}`;
+  const command = `stty -echo||exit 1;exec ${words.map(quoteWord).join(" ")}${pipes}`;
   const run = `script -qfc "$0" /dev/null`;
   return [
     "sh",

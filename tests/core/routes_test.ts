@@ -1,8 +1,10 @@
 /** Contexts behind contexts: who may announce whom, and how a subtree goes away. */
 
-import { ADD_ROUTE, DEL_ROUTE } from "../../lib/core/constants.ts";
+import { ADD_ROUTE, CALL_SERVICE, DEL_ROUTE } from "../../lib/core/constants.ts";
+import { HoldfastError } from "../../lib/core/errors.ts";
 import { decodeJson } from "../../lib/core/json.ts";
 import { LIMITS } from "../../lib/core/limits.ts";
+import { OwnedIds } from "../../lib/core/owned_ids.ts";
 import { assert, assertEquals } from "../support/assert.ts";
 import { type Peer, star, turn } from "../support/fenced_link.ts";
 import { test } from "../support/test.ts";
@@ -94,6 +96,68 @@ test("source verification: a child that floods forged frames is cut off, its sib
   await turn();
   assertEquals([tree.router.linkOf(7), tree.router.linkOf(8)], [undefined, sibling.link]);
   assert(tree.warnings.length <= 10);
+});
+
+test("ADD_ROUTE: at a context in the middle, too, only what the root gave the child's side", async () => {
+  const ids = new OwnedIds();
+  await using tree = star({
+    id: 5,
+    parentIds: [0],
+    mayAnnounce: (id, link) => {
+      const owner = ids.ownerOf(id);
+      return owner !== undefined && tree.router.linkOf(owner) === link;
+    },
+  });
+  const parent = tree.parent(0);
+  const child = tree.child(7);
+  // A client spoke to the child, which now claims to be it.
+  parent.send({ dst: 7, src: 3, auth: 0, handle: 1234 });
+  ids.give(20, 1, 7);
+  ids.give(21, 1, 5);
+  for (const id of [3, 20, 21]) child.send({ handle: ADD_ROUTE }, { id });
+  await turn();
+  const { router } = tree;
+  assertEquals([3, 20, 21].map((id) => router.linkOf(id) === child.link), [false, true, false]);
+  assertEquals(announced(parent), [7, 20]);
+});
+
+test("blame: what a child forwards wrongly made is not held against it", async () => {
+  await using tree = star();
+  const child = tree.child(7);
+  tree.router.addRoute(20, child.link);
+  const garbage = new Uint8Array([1, 2, 3]);
+  tree.router.setStandardHandler(CALL_SERVICE, ({ payload }) => void decodeJson(payload));
+  for (let i = 0; i <= LIMITS.dropped; i++) {
+    child.send({ src: 20, auth: 20, handle: CALL_SERVICE, replyTo: 1000 }, garbage);
+  }
+  await turn();
+  assertEquals(tree.router.linkOf(7), child.link);
+  for (let i = 0; i <= LIMITS.dropped; i++) child.send({ handle: CALL_SERVICE }, garbage);
+  await turn();
+  assertEquals(tree.router.linkOf(7), undefined);
+});
+
+test("forget: a context that was given up and comes back takes nobody along", async () => {
+  await using tree = star();
+  const child = tree.child(7);
+  tree.router.addRoute(20, child.link);
+  tree.router.forget(20, new HoldfastError("disconnected", "it has stopped answering"));
+  for (let i = 0; i <= LIMITS.dropped; i++) child.send({ src: 20, auth: 20, handle: 1234 });
+  await turn();
+  assertEquals([tree.router.linkOf(7), tree.router.linkOf(20)], [child.link, undefined]);
+  // Once its parent has told of its end, its frames are forgeries again.
+  child.send({ handle: DEL_ROUTE }, { ids: [20], kind: "disconnected", description: "x" });
+  for (let i = 0; i <= LIMITS.dropped; i++) child.send({ src: 20, auth: 20, handle: 1234 });
+  await turn();
+  assertEquals(tree.router.linkOf(7), undefined);
+});
+
+test("DEL_ROUTE: a neighbour that gives up itself loses its link", async () => {
+  await using tree = star();
+  const child = tree.child(7);
+  child.send({ handle: DEL_ROUTE }, { ids: [7], kind: "disconnected", description: "bye" });
+  await turn();
+  assertEquals(tree.router.linkOf(7), undefined);
 });
 
 test("DEL_ROUTE: a lost link takes its whole subtree along, and those above are told once", async () => {

@@ -15,6 +15,9 @@ test("ids: none is given twice, and each knows its owner until that is gone", ()
     [client, first, first + 63, second, third].map((id) => ids.ownerOf(id)),
     [undefined, 7, 7, 8, undefined],
   );
+  const used = ids.grant(8, 1);
+  ids.release(used); // a hop that was opened and has ended
+  assertEquals(ids.ownerOf(used), undefined);
   ids.release(7);
   assertEquals([ids.ownerOf(first), ids.ownerOf(second)], [undefined, 8]);
 });
