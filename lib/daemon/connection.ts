@@ -192,8 +192,9 @@ export abstract class Connection {
     try {
       await this.reach();
     } catch (error) {
+      const cause = toHoldfastError(error);
       // What closed it says more than what was cancelled by that.
-      const reason = this.reason ?? toHoldfastError(error);
+      const reason = cause.kind === "cancelled" ? this.reason ?? cause : cause;
       this.log("warn", `${this.target}: ${reason.message}`);
       this.close(reason);
       throw reason;

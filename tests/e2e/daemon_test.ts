@@ -268,18 +268,10 @@ async function waitFor(seen: () => boolean): Promise<void> {
 }
 
 async function copyTree(from: string, to: string): Promise<void> {
-  await Deno.mkdir(`${to}/lib`, { recursive: true });
-  for (const name of ["main.ts", "deno.json", "deno.lock"]) {
-    await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
-  }
-  for (const room of Deno.readDirSync(`${from}/lib`)) {
-    if (!room.isDirectory) continue;
-    await Deno.mkdir(`${to}/lib/${room.name}`);
-    for (const file of Deno.readDirSync(`${from}/lib/${room.name}`)) {
-      const path = `lib/${room.name}/${file.name}`;
-      if (file.isFile) await Deno.copyFile(`${from}/${path}`, `${to}/${path}`);
-    }
-  }
+  await Deno.mkdir(to);
+  const names = ["main.ts", "deno.json", "deno.lock", "lib"].map((name) => `${from}/${name}`);
+  const { success } = await new Deno.Command("cp", { args: ["-R", ...names, to] }).output();
+  assert(success);
 }
 
 function exists(path: string): boolean {
