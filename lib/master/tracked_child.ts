@@ -20,7 +20,9 @@ export function trackChild(
   const { stdout, announced } = afterAnnouncement(child.stdout, token);
   const { stderr, expired } = watchForExpiry(child.stderr, connection.description);
   const exit = child.exit.then(async (status) => {
-    const reason = status.code === 1 && await Promise.race([expired, announced.then(() => null)]);
+    // What announced itself was the command; what did not may still have its say on stderr.
+    const started = announced.then((pid) => pid === null ? expired : null);
+    const reason = status.code === 1 && await Promise.race([expired, started]);
     if (reason) throw reason;
     return status;
   });
