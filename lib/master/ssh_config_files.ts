@@ -8,7 +8,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import SshConfig from "ssh-config";
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
-import { SUPPORTED } from "./ssh_algorithms.ts";
+import { SUPPORTED } from "../rendezvous/supported_algorithms.ts";
 import { DEFAULT_IDENTITIES, type RawConfig, type SshOptions } from "./ssh_settings.ts";
 
 /** What a resolution depends on besides the words of the request. */

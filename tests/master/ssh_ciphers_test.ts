@@ -1,7 +1,8 @@
 /** Every cipher against a real sshd: what passes, what is noticed, and what runs where libcrypto is not to be had. */
 
 import { isAesGcmFast } from "../../lib/master/aes_gcm.ts";
-import { fastFirst, SUPPORTED } from "../../lib/master/ssh_algorithms.ts";
+import { fastFirst } from "../../lib/master/ssh_algorithms.ts";
+import { SUPPORTED } from "../../lib/rendezvous/supported_algorithms.ts";
 import type { SshConnection } from "../../lib/master/ssh_connection.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { test } from "../support/test.ts";

@@ -1,5 +1,5 @@
 import { resolveSsh, sshArguments } from "../../lib/master/ssh_config.ts";
-import { SUPPORTED } from "../../lib/master/ssh_algorithms.ts";
+import { SUPPORTED } from "../../lib/rendezvous/supported_algorithms.ts";
 import { needsOpenSsh } from "../../lib/master/ssh_algorithms.ts";
 import { SshResolver } from "../../lib/master/ssh_resolver.ts";
 import type { SshOptions } from "../../lib/master/ssh_settings.ts";
