@@ -236,8 +236,18 @@ export function deferredDuplex(channel: Duplex): Duplex {
   channel.on("data", (chunk) => {
     if (!deferred.push(chunk)) channel.pause();
   });
-  channel.on("end", () => deferred.push(null));
-  channel.on("close", () => deferred.destroy());
+  // What has come and is not read yet must not go with the channel.
+  let ended = false;
+  const end = () => {
+    if (!ended) deferred.push(null);
+    ended = true;
+  };
+  channel.on("end", end);
+  channel.on("close", () => {
+    end();
+    if (deferred.readableEnded) deferred.destroy();
+    else deferred.once("end", () => deferred.destroy());
+  });
   channel.on("error", (error) => deferred.destroy(error));
   return deferred;
 }
