@@ -36,6 +36,7 @@ export class StreamSource implements ByteSource {
 
   async read(): Promise<Uint8Array | null> {
     while (!this.#cancelled) {
+      if (this.#ended && this.#chunks.length === 0) this.#takeRest();
       const chunk = this.#chunks.shift();
       if (chunk !== undefined) {
         this.#waiting -= chunk.length;
@@ -54,6 +55,12 @@ export class StreamSource implements ByteSource {
     this.#chunks = [];
     this.#stream.resume();
     this.#wake();
+  }
+
+  /** What a stream still holds that closed while it was stopped: it hands out no more by itself. */
+  #takeRest(): void {
+    const rest: Buffer | null = this.#stream.read();
+    if (rest !== null && this.#chunks.length === 0) this.#chunks.push(rest); // else it came as data, too
   }
 
   #take(chunk: Buffer): void {
