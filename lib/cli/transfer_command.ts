@@ -1,4 +1,5 @@
 /** What `put` and `fetch` share: options, the session, progress, standard input and output. */
+import { makeBlocking } from "../client/make_blocking.ts";
 import { connectDaemon, type SshOptions } from "../client/session.ts";
 import { type ProgressLine, terminalProgress } from "../client/progress.ts";
 import type { TransferOptions } from "../client/transfer.ts";
@@ -95,6 +96,7 @@ export function stdinSource(): ByteSource {
 
 /** Standard output. That its reader went away is left to `main.ts`, which knows what it means. */
 export function stdoutSink(): ByteSink {
+  makeBlocking();
   return {
     write: (bytes) =>
       writeAll(Deno.stdout, bytes).catch((error) => {

@@ -2,6 +2,7 @@
 import { HoldfastError } from "../core/errors.ts";
 import type { ByteSource } from "../core/host.ts";
 import type { SendStream } from "../core/stream.ts";
+import { makeBlocking } from "./make_blocking.ts";
 import { deadline, type RemoteProcess, startProcess, statusOf } from "./remote_process.ts";
 import { openSession, type Session, type SshOptions } from "./session.ts";
 
@@ -24,6 +25,7 @@ const PATIENCE = 3;
 
 /** Runs it and resolves with the status to exit with. */
 export async function execute(request: ExecRequest): Promise<number> {
+  makeBlocking();
   const limit = deadline(request.target, request.timeout);
   const { signal } = limit;
   const { target, ssh, command, cwd, env, input, leave } = request;

@@ -16,6 +16,7 @@ import {
 } from "./init_block.ts";
 import { LineReader } from "./line_reader.ts";
 import { printResult, type Result, resultStatus } from "./result_line.ts";
+import { makeBlocking } from "./make_blocking.ts";
 import { connectDaemon, type SshOptions } from "./session.ts";
 
 export interface RelayOptions {
@@ -44,6 +45,7 @@ const OPENING_BRACE = 0x7b;
  * - Rejects only when nothing was begun (`usage`: the init block), when aborted, or when our own output is closed.
  */
 export async function relay(options: RelayOptions): Promise<number> {
+  makeBlocking();
   const { keepGoing, json, signal } = options;
   const lines = new LineReader(options.input, { limit: MAX_LINE });
   const destination = await begin(lines, options);

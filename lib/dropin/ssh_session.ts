@@ -2,7 +2,7 @@
 import { drain, feed } from "../client/execute.ts";
 import { startProcess } from "../client/remote_process.ts";
 import { openSession, type SshOptions } from "../client/session.ts";
-import { makeBlocking } from "./make_blocking.ts";
+import { makeBlocking } from "../client/make_blocking.ts";
 import { planSession, SESSION_KEYWORDS, type SessionPlan } from "./session_plan.ts";
 import type { SshLog } from "./ssh_log.ts";
 import type { SshRequest } from "./ssh_request.ts";

@@ -2,7 +2,7 @@
 import { drain, feed } from "../client/execute.ts";
 import { dial } from "./dial.ts";
 import type { Endpoint } from "./forward_spec.ts";
-import { makeBlocking } from "./make_blocking.ts";
+import { makeBlocking } from "../client/make_blocking.ts";
 import { endBySignals, type OpenWork } from "./session_work.ts";
 
 /** Resolves with the status to exit with, when the other end has closed. */

@@ -1,6 +1,6 @@
 /**
- * rsync gives its remote shell standard streams that do not block, and Deno loses bytes of a write that such a stream
- * takes in part. So they are made blocking again. For `ssh_session.ts`.
+ * Some parents (rsync) hand out standard streams that do not block, and Deno fails or loses bytes of a write that such a
+ * stream takes in part. So they are made blocking again, by whatever carries a command's or a file's bytes.
  */
 
 /** From Linux's fcntl.h. */
