@@ -58,6 +58,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "hold the connections (started on demand)",
     load: () => import("./daemon.ts" as string),
   },
+  bootstrap: {
+    summary: "become a context (a parent starts it on a target)",
+    hidden: true,
+    load: () => import("./bootstrap.ts" as string),
+  },
   askpass: {
     summary: "put a question of OpenSSH's client to the user",
     hidden: true,

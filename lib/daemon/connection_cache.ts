@@ -8,6 +8,7 @@ import type { Connection, ConnectionStatus } from "./connection.ts";
 import { HopConnection } from "./hop_connection.ts";
 import { HostConnection } from "./host_connection.ts";
 import type { Log } from "./log.ts";
+import type { Provisioner } from "./provisioner.ts";
 import { type OpenRequest, Planner, type Step } from "./planner.ts";
 import type { Tree } from "./tree.ts";
 
@@ -25,6 +26,7 @@ export interface CacheOptions {
   tree: Tree;
   /** Where names of stacks are looked up. */
   files: StackFiles;
+  provisioner: Provisioner;
   /** Where ssh asks its questions. */
   desk: AskpassDesk;
   settings: Settings;
@@ -82,7 +84,8 @@ export class ConnectionCache {
       throw error;
     }
     connection!.clients.add(client);
-    const context = await connection!.open(request.purpose ?? "command");
+    const { provision } = steps.at(-1)!;
+    const context = await connection!.open(request.purpose ?? "command", { provision });
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
   }
 
@@ -127,11 +130,12 @@ export class ConnectionCache {
 
   #create(step: Step, above: Connection | null): Connection {
     this.#makeRoom(above);
-    const { tree, log } = this.#options;
+    const { tree, log, provisioner } = this.#options;
     const common = { key: step.key, target: step.target, above, tree, log };
     const connection: Connection = step.kind === "host"
       ? new HostConnection({
         ...common,
+        provisioner,
         reach: (signal) => step.reach({ above, ask: connection.ask, signal }),
       })
       : new HopConnection({ ...common, ...step, above: above! });

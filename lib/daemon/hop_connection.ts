@@ -4,6 +4,7 @@ import { HoldfastError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
 import { decodeJson, type JsonObject } from "../core/json.ts";
 import { printable } from "../core/printable.ts";
+import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import { CONNECTION_METHODS } from "../parent/connection_methods.ts";
 import type { OpenHopArguments } from "../parent/hop_service.ts";
 import {
@@ -27,6 +28,8 @@ export interface HopConnectionOptions extends ConnectionOptions {
   argument?: string;
   /** Whom to be in a container. */
   user?: string;
+  /** Whether what lacks a runtime, on the way or at its end, is given one. */
+  provision: ProvisionPolicy;
   /** A password that need not be asked for; used once. */
   password?: string;
 }
@@ -59,9 +62,9 @@ export class HopConnection extends Connection {
 
   protected async reach(): Promise<void> {
     const { tree, target, log } = this;
-    const { above, method, argument, user } = this.#options;
+    const { above, method, argument, user, provision } = this.#options;
     const { router } = tree;
-    const parent = await above.open("hop");
+    const parent = await above.open("hop", { provision });
     await tree.require(parent, "hops");
     if (this.reason) throw this.reason;
     const id = tree.grantIds(parent, 1);
@@ -153,6 +156,7 @@ export class HopConnection extends Connection {
       state,
       runtime: this.#runtime,
       context,
+      provision: null,
       received: 0,
       sent: 0,
     };

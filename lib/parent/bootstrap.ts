@@ -15,6 +15,10 @@ export interface BootstrapOptions {
   name: string;
   owner: string;
   core: CoreToSend;
+  /** The child has this very core built in: none is sent. */
+  builtIn?: boolean;
+  /** A first stage that finds no runtime goes on as a shell: after {@linkcode NoRuntime} the child is the caller's. */
+  keepsShell?: boolean;
   /** Milliseconds until the greeting must have come. Default 30 000. */
   deadline?: number;
   /** Milliseconds that the core gets to end when its link has ended, before it is killed. Default 10 000. */
@@ -51,6 +55,7 @@ export async function bootstrap(
 ): Promise<Bootstrapped> {
   const stderr = collectStderr(child, options.onStderr);
   const transport = childTransport(child);
+  const { keepsShell } = options;
   const deadline = options.deadline ?? 30_000;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -68,9 +73,12 @@ export async function bootstrap(
       name: options.name,
       owner: options.owner,
     }, options.core.hash);
-    const sent = transport.write(options.core.compressed).then(() => transport.write(greeting));
+    const { core, builtIn } = options;
+    const sent = (builtIn ? Promise.resolve() : transport.write(core.compressed))
+      .then(() => transport.write(greeting));
     sent.catch(() => {});
-    const read = await Promise.race([readGreeting(transport), late]);
+    const listened = keepsShell ? untilNoRuntime(transport) : transport;
+    const read = await Promise.race([readGreeting(listened), late]);
     await Promise.race([sent, late]);
     checkVersion(read.greeting);
     if (read.greeting.coreHash !== options.core.hash) {
@@ -105,11 +113,13 @@ export async function bootstrap(
     const runtime = printable(`${read.greeting.body.runtime}`).slice(0, 16);
     return { link, runtime, closed, ended };
   } catch (error) {
+    const noRuntime = error instanceof NoGreeting && error.noise.includes(NO_RUNTIME);
+    if (noRuntime && keepsShell) throw new NoRuntime();
     failed = true;
     transport.close();
     child.kill("SIGKILL");
+    if (noRuntime) throw new NoRuntime();
     if (!(error instanceof NoGreeting)) throw error;
-    if (error.noise.includes(NO_RUNTIME)) throw new NoRuntime();
     await Promise.race([child.exit, late]).catch(() => {});
     const said = printable(`${error.noise}\n${stderr()}`.trim().slice(-300));
     throw new HoldfastError(
@@ -131,6 +141,21 @@ function childTransport(child: Child): Transport {
     close() {
       child.stdin.close().catch(() => {});
       child.stdout.cancel();
+    },
+  };
+}
+
+/** For as long as it has not greeted: the word that there is no runtime is its end. */
+function untilNoRuntime(transport: Transport): Transport {
+  let last = "";
+  let ended = false;
+  return {
+    ...transport,
+    async read() {
+      const bytes = ended ? null : await transport.read();
+      last = (last + new TextDecoder("latin1").decode(bytes ?? new Uint8Array())).slice(-4096);
+      ended = last.includes(NO_RUNTIME);
+      return bytes;
     },
   };
 }

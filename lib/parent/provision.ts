@@ -1,0 +1,128 @@
+/**
+ * Gives a target a runtime: sees what it is like, sends it the built file and has it unpacked. The daemon does it for
+ * hosts, and a context, with the module `provision`, for hops behind it.
+ */
+import type { CoreToSend } from "../core/context.ts";
+import { HoldfastError } from "../core/errors.ts";
+import type { ByteSink, ByteSource, ProcessHost } from "../core/host.ts";
+import { printable } from "../core/printable.ts";
+import { quoteWords } from "../core/quote.ts";
+import { firstStage } from "./first_stage.ts";
+import { type Payload, PayloadReader, targetOf } from "./payload.ts";
+import { BLOCK } from "./provision_script.ts";
+import { type Findings, ProvisionShell } from "./provision_shell.ts";
+
+/** Bytes that are under way at one time: as many as take between the two times, in milliseconds. */
+const CHUNK = { first: 128 * 1024, min: 32 * 1024, max: 4 * 1024 * 1024, short: 100, long: 300 };
+/** How often what an unpacked file takes must be free for it, besides the file itself. */
+const ROOM = 1.1;
+
+/** Where a target has its runtime now. */
+export interface Provisioned {
+  /** Absolute. */
+  directory: string;
+  /** Of the core that is built in; null when none is. */
+  coreHash: string | null;
+}
+
+export interface ProvisionOptions {
+  /** Where the built file is read. */
+  host: ProcessHost;
+  /** The built file for a target such as `linux-x64`. Rejects with why there is none. */
+  payload: (target: string) => Promise<Payload>;
+  /** Bytes that the target has of it, and all of them. */
+  onProgress?: (there: number, all: number) => void;
+}
+
+/**
+ * The target's shell is behind `streams` and takes lines from then on, the last of which can make it a core
+ * ({@linkcode coreStart}). Rejects with why the target cannot have a runtime; nothing has been sent then but questions,
+ * unless the kind is `io` or `disconnected`.
+ */
+export async function provision(
+  streams: { stdin: ByteSink; stdout: ByteSource },
+  { host, payload, onProgress }: ProvisionOptions,
+): Promise<Provisioned & { become: (line: string) => Promise<void> }> {
+  const shell = new ProvisionShell(streams);
+  const become = shell.become.bind(shell);
+  const found = await shell.probe();
+  const target = targetOf(found.system);
+  const [ready] = found.ready;
+  if (ready !== undefined) return { directory: ready, coreHash: await shell.core(ready), become };
+  const [obstacle] = found.obstacles;
+  if (target === null) throw cannot(`nothing is built for "${found.system}"`);
+  if (obstacle !== undefined) throw cannot(obstacle);
+  const file = await payload(target);
+  const part = `part-${file.digest}`;
+  const place = choosePlace(found, file, part);
+  const path = `${place}/${part}`;
+  const there = Math.min(found.parts.get(path) ?? 0, file.size);
+  await send(shell, { host, file, path, there, onProgress });
+  const { digest, directory, offset } = file;
+  const coreHash = await shell.unpack({ place, part: path, digest, directory, offset });
+  return { directory: `${place}/${directory}`, coreHash, become };
+}
+
+/** The line that makes the shell there a core; `builtIn`: it has that very core, and none is to be sent to it. */
+export function coreStart(
+  { directory, coreHash }: Provisioned,
+  { core, title }: { core: CoreToSend; title: string },
+): { line: string; builtIn: boolean } {
+  if (coreHash === core.hash) return { line: builtInLine(directory, title), builtIn: true };
+  const alsoTry = `${directory}/deno`;
+  return { line: firstStage(core.compressed.length, { title, alsoTry }), builtIn: false };
+}
+
+function builtInLine(directory: string, title: string): string {
+  const words = [`${directory}/deno`, "run", "--allow-all", "--quiet", "--no-config", "--no-lock"];
+  const command = quoteWords([...words, `${directory}/bootstrap.mjs`, "bootstrap", title]);
+  return `HF_D=$DENO_DIR DENO_DIR=/dev/null/d DENO_NO_UPDATE_CHECK=1 exec ${command}`;
+}
+
+function cannot(why: string): HoldfastError {
+  return new HoldfastError("bootstrap", `Cannot provision: ${printable(why)}`);
+}
+
+function choosePlace({ places, parts, refused }: Findings, file: Payload, part: string): string {
+  const why = [...refused];
+  for (const { path, free } of places) {
+    const needed = file.size + ROOM * file.unpacked - (parts.get(`${path}/${part}`) ?? 0);
+    if (!(free * 1024 < needed)) return path;
+    why.push(
+      `${path}: it has ${Math.floor(free / 1024)} MiB free and ${mebibytes(needed)} are needed`,
+    );
+  }
+  throw cannot(`no directory takes it: ${why.join("; ")}`);
+}
+
+function mebibytes(bytes: number): number {
+  return Math.ceil(bytes / 1024 / 1024);
+}
+
+interface Sending {
+  host: ProcessHost;
+  file: Payload;
+  path: string;
+  /** Bytes of it that are there. */
+  there: number;
+  onProgress?: (there: number, all: number) => void;
+}
+
+/** One piece after the other, each as large as the link is fast: others on it never wait for much of it. */
+async function send(shell: ProvisionShell, sending: Sending): Promise<void> {
+  const { host, file, path, there, onProgress } = sending;
+  let at = there - there % BLOCK;
+  let size = CHUNK.first;
+  if (there === file.size) at = there;
+  await using reader = new PayloadReader(host, { path: file.path, at });
+  while (at < file.size) {
+    onProgress?.(at, file.size);
+    const piece = Math.min(size, file.size - at);
+    const began = performance.now();
+    await shell.take(path, { at, size: piece, chunks: reader.take(piece) });
+    at += piece;
+    const took = performance.now() - began;
+    if (took < CHUNK.short) size = Math.min(size * 2, CHUNK.max);
+    else if (took > CHUNK.long) size = Math.max(size / 2, CHUNK.min);
+  }
+}
