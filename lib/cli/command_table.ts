@@ -53,6 +53,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "close the connection to a target",
     load: () => import("./disconnect.ts" as string),
   },
+  unprovision: {
+    summary: "remove the runtime that a target was given",
+    load: () => import("./unprovision.ts" as string),
+  },
   stop: { summary: "stop the daemon", load: () => import("./stop.ts" as string) },
   daemon: {
     summary: "hold the connections (started on demand)",

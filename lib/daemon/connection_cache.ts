@@ -11,6 +11,7 @@ import type { Log } from "./log.ts";
 import type { Provisioner } from "./provisioner.ts";
 import { type OpenRequest, Planner, type Step } from "./planner.ts";
 import type { Tree } from "./tree.ts";
+import { removeProvisioned } from "./remove_provisioned.ts";
 
 /** Milliseconds between two looks at all connections. */
 const WATCH_INTERVAL = 1000;
@@ -112,6 +113,21 @@ export class ConnectionCache {
     return found.length;
   }
 
+  /**
+   * Removes the runtime that a target was given, and ends the connection to it, which may be running on that; returns
+   * the paths that are gone.
+   */
+  async unprovision(
+    request: OpenRequest,
+    options: { client: number; ask: Ask | null; signal: AbortSignal },
+  ): Promise<string[]> {
+    const ssh = { ...request.ssh, provision: "never" as const };
+    const { context } = await this.open({ ...request, ssh }, options);
+    const removed = await removeProvisioned(this.#options.tree.router, context);
+    if (removed.length > 0) await this.disconnect(request, options.signal);
+    return removed;
+  }
+
   /** Closes all; resolves when what ran over them has had its chance to end. */
   async close(reason: HoldfastError): Promise<void> {
     const connections = [...this.#connections.values()];
@@ -138,7 +154,7 @@ export class ConnectionCache {
         provisioner,
         reach: (signal) => step.reach({ above, ask: connection.ask, signal }),
       })
-      : new HopConnection({ ...common, ...step, above: above! });
+      : new HopConnection({ ...common, ...step, provisioner, above: above! });
     void connection.closed.then((reason) => {
       if (this.#connections.get(step.key) === connection) this.#connections.delete(step.key);
       log("info", `${step.target}: closed: ${reason.message}`);

@@ -233,6 +233,14 @@ export class Daemon {
             return { ...await this.#cache.open(request, options) };
           },
         },
+        unprovision: {
+          policy: "parents",
+          handle: async (args: JsonObject, call: { src: number; signal: AbortSignal }) => {
+            const request = args as unknown as OpenRequest;
+            const options = { client: call.src, ask: this.#ask(call.src), signal: call.signal };
+            return { removed: await this.#cache.unprovision(request, options) };
+          },
+        },
         disconnect: {
           policy: "parents",
           handle: async (args: JsonObject, call: { signal: AbortSignal }) => {

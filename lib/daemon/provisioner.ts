@@ -7,7 +7,7 @@ import type { Child } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import { denoHost } from "../files/host_deno.ts";
 import { coreStart, provision } from "../parent/provision.ts";
-import { SHELL_LOOP } from "../parent/provision_script.ts";
+import { SHELL_LOOP } from "../parent/shell_loop.ts";
 import type { Endpoint } from "../master/endpoint.ts";
 import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import { coreSource } from "../sources/core_source.ts";

@@ -67,12 +67,7 @@ export async function bootstrap(
   let failed = false;
   try {
     // All at once, so that starting a context costs one round trip.
-    const greeting = encodeGreeting({
-      id: options.id,
-      parents: [router.id, ...router.parentIds],
-      name: options.name,
-      owner: options.owner,
-    }, options.core.hash);
+    const greeting = birthGreeting(router, options);
     const { core, builtIn } = options;
     const sent = (builtIn ? Promise.resolve() : transport.write(core.compressed))
       .then(() => transport.write(greeting));
@@ -131,6 +126,15 @@ export async function bootstrap(
     clearTimeout(timer);
     if (failed) child.stderr.cancel();
   }
+}
+
+/** What tells a new context who it is: it follows the core. */
+export function birthGreeting(
+  router: Router,
+  { id, name, owner, core }: Pick<BootstrapOptions, "id" | "name" | "owner" | "core">,
+): Uint8Array {
+  const parents = [router.id, ...router.parentIds];
+  return encodeGreeting({ id, parents, name, owner }, core.hash);
 }
 
 /** A child's standard input and output as a transport. */

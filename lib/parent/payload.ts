@@ -100,7 +100,8 @@ export class PayloadReader implements AsyncDisposable {
   }
 }
 
-async function outputOf(host: ProcessHost, command: string[]): Promise<Uint8Array> {
+/** What a program prints. */
+export async function outputOf(host: ProcessHost, command: string[]): Promise<Uint8Array> {
   const { stdin, stdout, stderr } = await host.spawn({ command, cwd: "/" });
   stdin.close().catch(() => {});
   stderr.cancel();

@@ -53,14 +53,27 @@ export async function provision(
   if (target === null) throw cannot(`nothing is built for "${found.system}"`);
   if (obstacle !== undefined) throw cannot(obstacle);
   const file = await payload(target);
-  const part = `part-${file.digest}`;
-  const place = choosePlace(found, file, part);
-  const path = `${place}/${part}`;
-  const there = Math.min(found.parts.get(path) ?? 0, file.size);
-  await send(shell, { host, file, path, there, onProgress });
-  const { digest, directory, offset } = file;
-  const coreHash = await shell.unpack({ place, part: path, digest, directory, offset });
+  const place = await deliver(shell, {
+    host,
+    file,
+    found,
+    room: file.size + ROOM * file.unpacked,
+    onProgress,
+  });
+  const { directory, offset } = file;
+  const coreHash = await shell.unpack({ place, directory, offset });
   return { directory: `${place}/${directory}`, coreHash, become };
+}
+
+/** Puts the built file where the shell behind `streams` is, for others behind it. Resolves with its path there. */
+export async function keepFile(
+  streams: { stdin: ByteSink; stdout: ByteSource },
+  { host, file }: { host: ProcessHost; file: Payload },
+): Promise<string> {
+  const shell = new ProvisionShell(streams);
+  const found = await shell.probe();
+  const place = await deliver(shell, { host, file, found, room: file.size });
+  return `${place}/${file.directory}/holdfast`;
 }
 
 /** The line that makes the shell there a core; `builtIn`: it has that very core, and none is to be sent to it. */
@@ -83,10 +96,37 @@ function cannot(why: string): HoldfastError {
   return new HoldfastError("bootstrap", `Cannot provision: ${printable(why)}`);
 }
 
-function choosePlace({ places, parts, refused }: Findings, file: Payload, part: string): string {
+interface Delivery {
+  host: ProcessHost;
+  file: Payload;
+  found: Findings;
+  /** Bytes that must be free, less what is there. */
+  room: number;
+  onProgress?: (there: number, all: number) => void;
+}
+
+/** Sends what is not there of the file, and has it verified; resolves with the place that was chosen. */
+async function deliver(shell: ProvisionShell, delivery: Delivery): Promise<string> {
+  const { host, file, found, room, onProgress } = delivery;
+  const { digest, directory } = file;
+  const name = `part-${digest}`;
+  const place = choosePlace(found, { directory, name, room, size: file.size });
+  if (found.kept.has(`${place}/${directory}/holdfast`)) return place;
+  const part = `${place}/${name}`;
+  const there = Math.min(found.parts.get(part) ?? 0, file.size);
+  await send(shell, { host, file, path: part, there, onProgress });
+  await shell.keep({ place, part, digest, directory });
+  return place;
+}
+
+function choosePlace(
+  { places, parts, kept, refused }: Findings,
+  { directory, name, room, size }: { directory: string; name: string; room: number; size: number },
+): string {
   const why = [...refused];
   for (const { path, free } of places) {
-    const needed = file.size + ROOM * file.unpacked - (parts.get(`${path}/${part}`) ?? 0);
+    const there = kept.has(`${path}/${directory}/holdfast`) ? size : parts.get(`${path}/${name}`);
+    const needed = room - (there ?? 0);
     if (!(free * 1024 < needed)) return path;
     why.push(
       `${path}: it has ${Math.floor(free / 1024)} MiB free and ${mebibytes(needed)} are needed`,

@@ -4,15 +4,6 @@
  * (`scripts/build/head.sh`), so that either finds what the other put there.
  */
 
-/** The line that makes a shell take lines of a parent's. */
-export const SHELL_LOOP = `while read -r l;do eval "$l";done`;
-
-/** For the shell of a first stage that found no runtime: passes over the `size` bytes that were for one. */
-export function shellAfter(size: number): string {
-  const skip = `dd bs=1 count=${size}`;
-  return `{ ${skip}||busybox ${skip};}>/dev/null 2>&1&&echo hf:shell;${SHELL_LOOP}`;
-}
-
 /** Bytes of which the offsets of a transfer are multiples. */
 export const BLOCK = 4096;
 
@@ -96,6 +87,14 @@ libraries() {
   done
 }
 
+# PLACE: the built files that are kept there whole.
+kept() {
+  for f in "$1"/*/holdfast; do [ ! -f "$f" ] || [ ! -O "$f" ] || say "file $f"; done
+}
+files() {
+  bases | while read -r b; do [ -z "$b" ] || ! trusted "$b" || kept "$b"; done
+}
+
 # All that decides what can be done here.
 probe() {
   say "system $(uname -s) $(uname -m)"
@@ -110,6 +109,7 @@ probe() {
     fi
     for f in "$b"/part-*; do [ ! -f "$f" ] || [ ! -O "$f" ] || say "part $(size "$f") $f"; done
     for f in "$b"/*/ready; do [ ! -O "$f" ] || [ ! -O "$\{f%ready}deno" ] || say "ready $\{f%/ready}"; done
+    kept "$b"
     leave "$b"
   done
   say end
@@ -130,14 +130,20 @@ running() {
   ps -axo command 2>/dev/null | grep -qF "$1/deno"
 }
 
-# BASE PART DIGEST DIRECTORY OFFSET: what was taken becomes a directory of programs.
-unpack() {
+# PLACE PART DIGEST DIRECTORY: what was taken is kept there, when it is what it should be.
+keep() {
   s=$(sum "$2")
   [ "$\{s%%[!0-9a-f]*}" = "$3" ] || { rm -f "$2"; leave "$1"; say "failed what came is damaged (its checksum is another)"; return; }
-  d=$1/$4 n=$1/$4/new.$$
-  if (umask 077 && mkdir -p "$n" && tail -c +$5 "$2" | gzip -dc 2>/dev/null | (cd "$n" && tar xf - 2>/dev/null)) &&
+  (umask 077 && mkdir -p "$1/$4") && chmod 700 "$2" && mv -f "$2" "$1/$4/holdfast" && say kept ||
+    say "failed it cannot be written"
+}
+
+# PLACE DIRECTORY OFFSET: what is kept becomes programs.
+unpack() {
+  d=$1/$2 n=$1/$2/new.$$
+  if (umask 077 && mkdir -p "$n" && tail -c +$3 "$d/holdfast" | gzip -dc 2>/dev/null | (cd "$n" && tar xf - 2>/dev/null)) &&
     chmod 700 "$n/deno" && DENO_NO_UPDATE_CHECK=1 "$n/deno" --version >/dev/null 2>&1 &&
-    (cd "$n" && mv -f deno ./*.mjs ..) && chmod 700 "$2" && mv -f "$2" "$d/holdfast" && : >"$d/ready"; then
+    (cd "$n" && mv -f deno ./*.mjs ..) && : >"$d/ready"; then
     rm -rf "$n"
     for o in "$1"/*/holdfast; do
       o=$\{o%/holdfast}
@@ -146,7 +152,8 @@ unpack() {
     find "$1" -name 'part-*' -mtime +1 -exec rm -f {} \; 2>/dev/null
     core "$d"
   else
-    rm -rf "$n"
+    rm -rf "$d"
+    leave "$1"
     say "failed it cannot be unpacked, or its programs do not run there"
   fi
 }

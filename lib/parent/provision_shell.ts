@@ -23,6 +23,8 @@ export interface Findings {
   refused: string[];
   /** Files that have been received in part, with the bytes that are there. */
   parts: Map<string, number>;
+  /** Built files that are there whole. */
+  kept: Set<string>;
   /** Directories with a runtime that an earlier parent has put there. */
   ready: string[];
 }
@@ -58,6 +60,7 @@ export class ProvisionShell {
       places: [],
       refused: [],
       parts: new Map(),
+      kept: new Set(),
       ready: [],
     };
     for (;;) {
@@ -72,6 +75,7 @@ export class ProvisionShell {
         findings.places.push({ path, free: first === "" ? NaN : Number(first) });
       } else if (word === "refused") findings.refused.push(rest);
       else if (word === "part") findings.parts.set(path, Number(first));
+      else if (word === "file") findings.kept.add(rest);
       else if (word === "ready") findings.ready.push(rest);
     }
   }
@@ -91,22 +95,27 @@ export class ProvisionShell {
     await sent;
   }
 
-  /**
-   * Makes a directory of programs of a file that is whole; `digest` is that of the file, and the archive of the name
-   * `directory` begins at `offset`, counted from 1. Resolves with the hash of the core that is built in.
-   */
-  async unpack(
-    { place, part, digest, directory, offset }: {
+  /** What was taken becomes `place/directory/holdfast`, when `digest` is its sha256; otherwise it is removed. */
+  async keep(
+    { place, part, digest, directory }: {
       place: string;
       part: string;
       digest: string;
       directory: string;
-      offset: number;
     },
+  ): Promise<void> {
+    await this.#say(`keep ${quoteWord(place)} ${quoteWord(part)} ${digest} ${directory}`);
+    await this.#until("kept");
+  }
+
+  /**
+   * Makes programs of what is kept there, whose archive begins at `offset`, counted from 1. Resolves with the hash of
+   * the core that is built in.
+   */
+  async unpack(
+    { place, directory, offset }: { place: string; directory: string; offset: number },
   ): Promise<string | null> {
-    await this.#say(
-      `unpack ${quoteWord(place)} ${quoteWord(part)} ${digest} ${directory} ${offset}`,
-    );
+    await this.#say(`unpack ${quoteWord(place)} ${directory} ${offset}`);
     return coreHashIn(await this.#until("core"));
   }
 

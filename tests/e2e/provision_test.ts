@@ -5,10 +5,21 @@ import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { builtFile } from "../support/built_file.ts";
 import { type DelayProxy, startDelayProxy } from "../support/delay_proxy.ts";
 import { type Outcome, Workspace } from "../support/holdfast.ts";
+import { startContainer } from "../support/container.ts";
 import { startSshd, type TestSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
 const hosts = test.needs("linux", "root", "sshd", "namespaces", "gzip", "tar", "sha256sum");
+
+const containers = test.needs(
+  ...["linux", "root", "sshd", "namespaces", "gzip", "tar", "sha256sum"],
+  ...["sudo", "podman", "runc", "busybox"],
+);
+
+/** More bytes than the first stage, but less than that and a core. */
+const CORE = 11_000;
+/** More bytes than some connections with their cores, but much less than a runtime. */
+const LITTLE = 200_000;
 
 /** What `status` tells of a connection, as far as it is looked at here. */
 interface Status {
@@ -16,6 +27,7 @@ interface Status {
   state: string;
   runtime: string | null;
   provision: string | null;
+  sent: number;
 }
 
 /** A host without a runtime behind a proxy that counts, and a user with the built file. */
@@ -23,6 +35,8 @@ class World implements AsyncDisposable {
   readonly account: Account;
   readonly proxy: DelayProxy;
   readonly workspace: Workspace;
+  /** Added to the environment. */
+  readonly env: Record<string, string> = {};
   readonly #file: string;
   readonly #stack: AsyncDisposableStack;
 
@@ -40,7 +54,7 @@ class World implements AsyncDisposable {
   static async create(options: AccountOptions = {}): Promise<World> {
     const file = await builtFile();
     await using stack = new AsyncDisposableStack();
-    const sshd: TestSshd = stack.use(await startSshd());
+    const sshd: TestSshd = stack.use(await startSshd({ emptyRootHome: true }));
     const account = stack.use(await createAccount({ shell: "/bin/sh", ...options }));
     const proxy = stack.use(startDelayProxy({ port: sshd.port }));
     const workspace = stack.use(await Workspace.create());
@@ -56,14 +70,31 @@ class World implements AsyncDisposable {
 
   async run(...words: string[]): Promise<Pick<Outcome, "code" | "stdout" | "stderr">> {
     const [subcommand, ...args] = words;
+    const { HOLDFAST_PROVISION: _, ...env } = await this.workspace.env();
     const { code, stdout, stderr } = await new Deno.Command(this.#file, {
       args: this.workspace.args(subcommand, ...args),
-      env: await this.workspace.env(),
+      env: { ...env, ...this.env },
       clearEnv: true,
       stdin: "null",
     }).output();
     const decoder = new TextDecoder();
     return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  }
+
+  /** Resolves when nothing is being sent. */
+  async settled(): Promise<void> {
+    while ((await this.status()).some(({ provision }) => provision && !/^Cannot/.test(provision)));
+  }
+
+  /** What the account has of us in its home. */
+  async left(): Promise<string[]> {
+    const names: string[] = [];
+    try {
+      for await (const { name } of Deno.readDir(this.cache)) names.push(name);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    return names;
   }
 
   async status(): Promise<Status[]> {
@@ -86,12 +117,135 @@ hosts("provision always: the first command waits, and has a full context", async
   assertEquals([code, stdout, stderr], [0, "hi\n", ""]);
   const [{ state, runtime, provision }] = await world.status();
   assertEquals([state, runtime, provision], ["ready", "deno", null], await world.log());
-  // Without a core to be sent, and without a word of ours on the host.
-  await world.run("disconnect", "web1");
-  const before = world.proxy.bytesToServer;
-  assertEquals((await world.run("exec", "web1", "echo again")).stdout, "again\n");
-  assertEquals((await world.run("exec", "web1", "echo again")).stdout, "again\n");
-  assertEquals((await world.status())[0].runtime, "deno");
-  assert(world.proxy.bytesToServer - before < 100_000);
   assertMatch(await world.log(), /sending .*holdfast, \d+\.\d MB/);
+  // The core is built in: without it no more goes there than what begins a link.
+  assert((await world.status())[0].sent < CORE);
 });
+
+hosts("provision: another connection finds what is there, and sends none of it", async () => {
+  await using world = await World.create();
+  assertEquals((await world.run("exec", "--provision=always", "web1", "true")).code, 0);
+  await world.run("stop");
+  const before = world.proxy.bytesToServer;
+  for (const policy of ["never", "auto"]) {
+    const { stdout } = await world.run("exec", `--provision=${policy}`, "web1", "echo again");
+    assertEquals(stdout, "again\n");
+  }
+  assertEquals((await world.status())[0].runtime, "deno");
+  assert(world.proxy.bytesToServer - before < LITTLE);
+});
+
+hosts(
+  "provision auto: the first use is served directly, and the second makes it a context",
+  async () => {
+    await using world = await World.create();
+    for (const expected of [[], ["deno"]]) {
+      assertEquals((await world.run("exec", "web1", "echo hi")).stdout, "hi\n");
+      await world.settled();
+      const found = (await world.status()).flatMap(({ runtime }) => runtime ?? []);
+      assertEquals(found, expected, await world.log());
+    }
+  },
+);
+
+hosts("provision never: it stays as it is, however often it is used", async () => {
+  await using world = await World.create();
+  for (let use = 0; use < 3; use++) {
+    assertEquals((await world.run("exec", "--provision=never", "web1", "echo hi")).code, 0);
+  }
+  const [{ state, provision }] = await world.status();
+  assertEquals([state, provision], ["direct", null]);
+  assert(world.proxy.bytesToServer < LITTLE);
+  assertEquals(await world.left(), []);
+});
+
+hosts("provision: the hosts file and the environment say it, too", async () => {
+  await using world = await World.create();
+  const directory = `${world.workspace.home}/.config/holdfast`;
+  await Deno.mkdir(directory, { recursive: true });
+  await Deno.writeTextFile(`${directory}/hosts.toml`, '[hosts.web1]\nprovision = "always"\n');
+  assertEquals((await world.run("exec", "web1", "true")).code, 0);
+  assertEquals((await world.status())[0].runtime, "deno", await world.log());
+  world.env.HOLDFAST_PROVISION = "sometimes";
+  const { code, stderr } = await world.run("exec", "web1", "true");
+  assertEquals(code, 2);
+  assertMatch(stderr, /HOLDFAST_PROVISION: "sometimes" is not one of auto, never, always/);
+});
+
+hosts("provision: a host with node only is left alone", async () => {
+  await using world = await World.create({ runtimes: ["node"] });
+  for (let use = 0; use < 3; use++) {
+    assertEquals((await world.run("exec", "--provision=always", "web1", "echo hi")).code, 0);
+  }
+  assertEquals((await world.status())[0].runtime, "node");
+  assertEquals(await world.left(), []);
+});
+
+hosts("unprovision: leaves nothing, and the host is served directly again", async () => {
+  await using world = await World.create();
+  assertEquals((await world.run("exec", "--provision=always", "web1", "true")).code, 0);
+  await world.account.write(`.cache/holdfast/part-${"0".repeat(64)}`, "half");
+  const { code, stdout, stderr } = await world.run("unprovision", "web1");
+  assertEquals([code, stderr], [0, ""]);
+  assertMatch(stdout, /^removed \/\S+\/holdfast\/[0-9a-f]{64}\nremoved \/\S+\/part-0+\n$/);
+  assertEquals(await world.left(), []);
+  assertEquals((await world.run("exec", "--provision=never", "web1", "echo hi")).stdout, "hi\n");
+  assertEquals((await world.status())[0].state, "direct");
+  assertEquals((await world.run("unprovision", "web1")).stdout, "web1 was given nothing\n");
+});
+
+hosts("provision: a cut transfer goes on where it stopped", async () => {
+  await using world = await World.create();
+  const { size } = await Deno.stat(await builtFile());
+  const stopped = world.proxy.freezeAfter("toServer", size / 2);
+  const first = world.run("exec", "--provision=always", "web1", "true");
+  await stopped;
+  const cut = world.proxy.cut();
+  world.proxy.thaw();
+  await cut;
+  assertEquals((await first).code, 255);
+  const before = world.proxy.bytesToServer;
+  const { code, stderr } = await world.run("exec", "--provision=always", "web1", "true");
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals((await world.status())[0].runtime, "deno", await world.log());
+  // What was under way when it was cut goes again.
+  assert(world.proxy.bytesToServer - before < 0.7 * size);
+});
+
+hosts("provision: one changed byte is refused and nothing is run", async () => {
+  await using world = await World.create();
+  const file = await Deno.readFile(await builtFile());
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", file)).toHex();
+  const part = `.cache/holdfast/part-${digest}`;
+  await world.account.write(part, "");
+  file[file.length >> 2] ^= 1;
+  await Deno.writeFile(`${world.account.home}/${part}`, file.subarray(0, file.length >> 1));
+  const { code, stdout } = await world.run("exec", "--provision=always", "web1", "echo hi");
+  assertEquals([code, stdout], [0, "hi\n"]);
+  const [{ state, provision }] = await world.status();
+  assertEquals([state, provision], [
+    "direct",
+    "Cannot provision: what came is damaged (its checksum is another)",
+  ]);
+  assertEquals(await world.left(), []);
+  // All of it is sent anew by the next connection.
+  await world.run("disconnect", "web1");
+  assertEquals((await world.run("exec", "--provision=always", "web1", "true")).code, 0);
+  assertEquals((await world.status())[0].runtime, "deno");
+});
+
+containers(
+  "provision: through ssh and sudo into containers, with one copy over the first link",
+  async () => {
+    await using world = await World.create({ sudo: "nopasswd" });
+    await using first = await startContainer({ libraries: true });
+    await using second = await startContainer({ libraries: true });
+    const stack = `web1,sudo,podman=${first.name}`;
+    const { code, stdout, stderr } = await world.run("exec", stack, "cat /etc/passwd; id -u");
+    assertEquals([code, stdout, stderr], [0, "root:x:0:0:root:/root:/bin/sh\n0\n", ""]);
+    const before = world.proxy.bytesToServer;
+    const nested = await world.run("exec", `web1,sudo,podman=${second.name},local`, "echo nested");
+    assertEquals([nested.stdout, nested.stderr], ["nested\n", ""]);
+    assert(world.proxy.bytesToServer - before < LITTLE);
+  },
+);

@@ -11,9 +11,14 @@ const NAMES = ["deno", "node", "nodejs", "bun", "bunx", "npx", "npm"];
  * The command line that runs `command` so; the process that starts keeps its pid throughout. Each
  * directory of the search path that holds a runtime gets an overlay whose upper layer has a whiteout
  * in its place: merely masking the file would not do, since bash's `command -v` also finds what is
- * not executable. `scratch` is an empty place for the layers and must outlive the process.
+ * not executable. `scratch` is an empty place for the layers and must outlive the process. `empty` are directories that
+ * are empty there, whatever they hold here.
  */
-export function withoutRuntimes(scratch: string, command: string[]): string[] {
+export function withoutRuntimes(
+  scratch: string,
+  command: string[],
+  { empty = [] }: { empty?: string[] } = {},
+): string[] {
   const script: string[] = ["set -e"];
   [...directoriesWithRuntimes()].forEach(([directory, names], index) => {
     const layer = `${scratch}/hidden${index}`;
@@ -28,6 +33,7 @@ export function withoutRuntimes(scratch: string, command: string[]): string[] {
       }`,
     );
   });
+  for (const path of empty) script.push(`mount -t tmpfs -o mode=700 tmpfs ${quote(path)}`);
   script.push('exec "$@"');
   return ["unshare", "--mount", "sh", "-c", script.join("\n"), "sh", ...command];
 }
