@@ -178,6 +178,7 @@ export class HostConnection extends Connection {
         endpoint,
         log,
         files: this.#provisioner.files,
+        isClosed: () => this.isClosed,
         join: (child, options) => this.#join(child, options),
       });
     } finally {

@@ -39,6 +39,8 @@ export interface HostProvisioningOptions {
   endpoint: Endpoint;
   files: BuiltFiles;
   log: Log;
+  /** Whether the connection has ended. */
+  isClosed: () => boolean;
   /** Makes a context of the child, which has just become a core, or its first stage. */
   join: (child: Child, options: { builtIn: boolean }) => Promise<void>;
 }
@@ -73,7 +75,7 @@ export class HostProvisioning {
   }
 
   async #run(): Promise<void> {
-    const { target, title, endpoint, files, log, join } = this.#options;
+    const { target, title, endpoint, files, log, isClosed, join } = this.#options;
     let child: Child | null = null;
     try {
       this.#note = "looking at the host";
@@ -94,6 +96,7 @@ export class HostProvisioning {
       this.#note = null;
     } catch (error) {
       child?.kill("SIGKILL");
+      if (isClosed()) return;
       const why = printable((error as Error).message);
       this.#note = error instanceof HoldfastError && error.kind === "bootstrap"
         ? why

@@ -13,9 +13,9 @@ export const NO_RUNTIME = "holdfast-no-runtime";
 function script(alsoTry: string): string {
   return `l=/usr/local/bin;for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun $l/deno $l/bun node ` +
     `$l/node ~/.nvm/versions/node/*/bin/node${alsoTry} \${XDG_CACHE_HOME:-~/.cache}/holdfast/*/deno;do ` +
-    `p=$(command -v $r)&&case $p in */holdfast/*/deno)[ -O $p ]||continue;;/*);;*)continue;;esac&&case \${p##*/} in deno*)HF_D=$DENO_DIR DENO_DIR=/dev/null/d ` +
-    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --ext=js --no-config --no-lock "$0";;*)exec "$p" -e "$0";;esac;done;` +
-    `echo ${NO_RUNTIME};eval "$1"`;
+    `p=$(command -v $r)&&case $p in */holdfast/*/deno)[ -O $p ]&&$p -V||continue;;/*);;*)continue;esac&&case \${p##*/} in d*)HF_D=$DENO_DIR DENO_DIR=/dev/null/d ` +
+    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --ext=js --no-config --no-lock "$0";;*)exec "$p" -e "$0";esac;done;` +
+    `echo ${NO_RUNTIME};eval $1`;
 }
 
 /** `size`: bytes of the compressed core (raw deflate). `title`: what `ps` shows of the context. */

@@ -27,7 +27,7 @@ sum() {
   else openssl dgst -sha256 -r <"$1"
   fi
 }
-size() { ls -lnd "$1" 2>/dev/null | { read -r _ _ _ _ n _ && echo "$n"; }; }
+size() { ls -lnd "$1" 2>/dev/null | { read -r _ _ _ _ n _; echo "$n"; }; }
 own() { [ -d "$1" ] && [ -O "$1" ] && [ ! -h "$1" ]; }
 trusted() {
   own "$1" || { why="it is not ours" && return 1; }
@@ -95,6 +95,8 @@ files() {
   bases | while read -r b; do [ -z "$b" ] || ! trusted "$b" || kept "$b"; done
 }
 
+runs() { [ -O "$1/deno" ] && DENO_NO_UPDATE_CHECK=1 "$1/deno" --version >/dev/null 2>&1; }
+
 # All that decides what can be done here.
 probe() {
   say "system $(uname -s) $(uname -m)"
@@ -108,7 +110,7 @@ probe() {
     else say "refused $b: $why" && trusted "$b" || continue
     fi
     for f in "$b"/part-*; do [ ! -f "$f" ] || [ ! -O "$f" ] || say "part $(size "$f") $f"; done
-    for f in "$b"/*/ready; do [ ! -O "$f" ] || [ ! -O "$\{f%ready}deno" ] || say "ready $\{f%/ready}"; done
+    for f in "$b"/*/ready; do [ ! -O "$f" ] || ! runs "$\{f%/ready}" || say "ready $\{f%/ready}"; done
     kept "$b"
     leave "$b"
   done
@@ -118,10 +120,11 @@ probe() {
 # What core a directory has built in.
 core() { say "core $(head -c 200 "$1/bootstrap.mjs" 2>/dev/null)"; }
 
-# PART BLOCKS SIZE: takes bytes of it. Several may be at it at once: they write the same.
+# PART BLOCKS SIZE: takes bytes of it. Several may be at it at once: they write the same, and the first to have all of it
+# takes it away.
 take() {
   (umask 077 && mkdir -p "$\{1%/*}" && head -c $3 | dd of="$1" bs=${BLOCK} seek=$2 conv=notrunc 2>/dev/null) &&
-    [ "$(size "$1")" -ge $(($2 * ${BLOCK} + $3)) ] && say took || { say "failed it cannot be written; the disk may be full"; exit 1; }
+    n=$(size "$1") && [ "$\{n:-$(($2 * ${BLOCK} + $3))}" -ge $(($2 * ${BLOCK} + $3)) ] && say took || { say "failed it cannot be written; the disk may be full"; exit 1; }
 }
 
 running() {
@@ -130,26 +133,40 @@ running() {
   ps -axo command 2>/dev/null | grep -qF "$1/deno"
 }
 
+# PLACE DIRECTORY: older versions go, but none that runs, and none of another machine with the same home.
+clean() {
+  for o in "$1"/*/holdfast; do
+    o=$\{o%/holdfast}
+    [ ! -f "$o/holdfast" ] || [ "$o" = "$2" ] || running "$o" || { [ -f "$o/ready" ] && ! runs "$o"; } || rm -rf "$o"
+  done
+  find "$1" -name 'part-*' -mtime +1 -exec rm -f {} \; 2>/dev/null
+}
+
 # PLACE PART DIGEST DIRECTORY: what was taken is kept there, when it is what it should be.
 keep() {
-  s=$(sum "$2")
-  [ "$\{s%%[!0-9a-f]*}" = "$3" ] || { rm -f "$2"; leave "$1"; say "failed what came is damaged (its checksum is another)"; return; }
-  (umask 077 && mkdir -p "$1/$4") && chmod 700 "$2" && mv -f "$2" "$1/$4/holdfast" && say kept ||
-    say "failed it cannot be written"
+  s=$(sum "$2" 2>/dev/null)
+  d=$1/$4
+  [ "$\{s%%[!0-9a-f]*}" = "$3" ] && (umask 077 && mkdir -p "$d") && chmod 700 "$2" && mv -f "$2" "$d/holdfast" 2>/dev/null
+  if [ -f "$d/holdfast" ]; then
+    rm -f "$2"
+    clean "$1" "$d"
+    say kept
+  elif [ "$\{s%%[!0-9a-f]*}" = "$3" ]; then say "failed it cannot be written"
+  else
+    rm -f "$2"
+    leave "$1"
+    say "failed what came is damaged (its checksum is another)"
+  fi
 }
 
 # PLACE DIRECTORY OFFSET: what is kept becomes programs.
 unpack() {
   d=$1/$2 n=$1/$2/new.$$
+  [ ! -f "$d/ready" ] || { core "$d"; return; }
   if (umask 077 && mkdir -p "$n" && tail -c +$3 "$d/holdfast" | gzip -dc 2>/dev/null | (cd "$n" && tar xf - 2>/dev/null)) &&
-    chmod 700 "$n/deno" && DENO_NO_UPDATE_CHECK=1 "$n/deno" --version >/dev/null 2>&1 &&
-    (cd "$n" && mv -f deno ./*.mjs ..) && : >"$d/ready"; then
+    chmod 700 "$n/deno" && runs "$n" && (cd "$n" && mv -f deno ./*.mjs ..) && : >"$d/ready"; then
     rm -rf "$n"
-    for o in "$1"/*/holdfast; do
-      o=$\{o%/holdfast}
-      [ "$o" = "$d" ] || running "$o" || rm -rf "$o"
-    done
-    find "$1" -name 'part-*' -mtime +1 -exec rm -f {} \; 2>/dev/null
+    clean "$1" "$d"
     core "$d"
   else
     rm -rf "$d"

@@ -1,12 +1,13 @@
 /** Targets without a runtime are given one: by which rules, over which ways, and what comes of it where it cannot be. */
 
 import { type Account, type AccountOptions, createAccount } from "../support/accounts.ts";
-import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertRejects } from "../support/assert.ts";
 import { builtFile } from "../support/built_file.ts";
 import { type DelayProxy, startDelayProxy } from "../support/delay_proxy.ts";
 import { type Outcome, Workspace } from "../support/holdfast.ts";
 import { startContainer } from "../support/container.ts";
 import { startSshd, type TestSshd } from "../support/sshd.ts";
+import type { Mount } from "../support/without_runtimes.ts";
 import { test } from "../support/test.ts";
 
 const hosts = test.needs("linux", "root", "sshd", "namespaces", "gzip", "tar", "sha256sum");
@@ -16,6 +17,7 @@ const containers = test.needs(
   ...["sudo", "podman", "runc", "busybox"],
 );
 
+const ROOTS_HOME = /^root:(?:[^:]*:){4}([^:]*)/m.exec(Deno.readTextFileSync("/etc/passwd"))![1];
 /** More bytes than the first stage, but less than that and a core. */
 const CORE = 11_000;
 /** More bytes than some connections with their cores, but much less than a runtime. */
@@ -51,10 +53,13 @@ class World implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  static async create(options: AccountOptions = {}): Promise<World> {
+  static async create(
+    { mounts, ...options }: AccountOptions & { mounts?: Record<string, Mount> } = {},
+  ): Promise<World> {
     const file = await builtFile();
     await using stack = new AsyncDisposableStack();
-    const sshd: TestSshd = stack.use(await startSshd({ emptyRootHome: true }));
+    const root = { [ROOTS_HOME]: { empty: "1g" } };
+    const sshd: TestSshd = stack.use(await startSshd({ mounts: { ...root, ...mounts } }));
     const account = stack.use(await createAccount({ shell: "/bin/sh", ...options }));
     const proxy = stack.use(startDelayProxy({ port: sshd.port }));
     const workspace = stack.use(await Workspace.create());
@@ -69,16 +74,46 @@ class World implements AsyncDisposable {
   }
 
   async run(...words: string[]): Promise<Pick<Outcome, "code" | "stdout" | "stderr">> {
+    return await this.runIn(this.workspace, ...words);
+  }
+
+  async runIn(
+    workspace: Workspace,
+    ...words: string[]
+  ): Promise<Pick<Outcome, "code" | "stdout" | "stderr">> {
     const [subcommand, ...args] = words;
-    const { HOLDFAST_PROVISION: _, ...env } = await this.workspace.env();
+    const { HOLDFAST_PROVISION: _, ...env } = await workspace.env();
     const { code, stdout, stderr } = await new Deno.Command(this.#file, {
-      args: this.workspace.args(subcommand, ...args),
+      args: workspace.args(subcommand, ...args),
       env: { ...env, ...this.env },
       clearEnv: true,
       stdin: "null",
     }).output();
     const decoder = new TextDecoder();
     return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  }
+
+  /** Sets a variable for the account's sessions. */
+  async set(name: string, value: string): Promise<void> {
+    const path = `${this.account.home}/.ssh/environment`;
+    const lines = (await Deno.readTextFile(path)).split("\n").filter((line) =>
+      line && !line.startsWith(`${name}=`)
+    );
+    await Deno.writeTextFile(path, [...lines, `${name}=${value}`, ""].join("\n"));
+  }
+
+  /** Checks that it is served directly, with why it was not provisioned, and that nothing was sent or left. */
+  async refused(why: RegExp): Promise<void> {
+    const { code, stdout } = await this.run("exec", "--provision=always", "web1", "echo hi");
+    assertEquals([code, stdout], [0, "hi\n"]);
+    const [{ state, provision }] = await this.status();
+    assertEquals(state, "direct");
+    assertMatch(provision!, /^Cannot provision: /);
+    assertMatch(provision!, why);
+    assert((await this.log()).includes(`served directly: ${provision}`));
+    assertMatch((await this.run("status")).stdout, /\nweb1: Cannot provision: /);
+    assert(this.proxy.bytesToServer < LITTLE);
+    assertEquals(await this.left(), []);
   }
 
   /** Resolves when nothing is being sent. */
@@ -97,8 +132,8 @@ class World implements AsyncDisposable {
     return names;
   }
 
-  async status(): Promise<Status[]> {
-    const { stdout } = await this.run("status", "--json");
+  async status(workspace: Workspace = this.workspace): Promise<Status[]> {
+    const { stdout } = await this.runIn(workspace, "status", "--json");
     return JSON.parse(stdout).connections;
   }
 
@@ -232,6 +267,127 @@ hosts("provision: one changed byte is refused and nothing is run", async () => {
   await world.run("disconnect", "web1");
   assertEquals((await world.run("exec", "--provision=always", "web1", "true")).code, 0);
   assertEquals((await world.status())[0].runtime, "deno");
+});
+
+/** Where nothing runs, besides the home. */
+const NO_OTHER: Record<string, Mount> = { "/tmp": "noexec", "/dev/shm": "noexec" };
+
+const impossible: [what: string, mounts: Record<string, Mount>, why: RegExp][] = [
+  [
+    "a home that is read-only",
+    { ...NO_OTHER, "/home": "ro" },
+    /: no directory takes it: \/home\/\S+\/holdfast: it cannot be made \(Read-only file system\); /,
+  ],
+  [
+    "a home from which no programs run",
+    { ...NO_OTHER, "/home": "noexec" },
+    /: no directory takes it: \/home\/\S+\/holdfast: programs do not run from there; \/dev/,
+  ],
+];
+
+for (const [what, mounts, why] of impossible) {
+  hosts(`provision: ${what} is told, and served directly`, async () => {
+    await using world = await World.create({ mounts });
+    await world.refused(why);
+  });
+}
+
+hosts("provision: a disk that is full is told before bytes are sent", async () => {
+  await using world = await World.create({ mounts: { ...NO_OTHER, "/mnt": { empty: "100m" } } });
+  await world.set("XDG_CACHE_HOME", "/mnt");
+  await world.refused(/; \/mnt\/holdfast: it has \d+ MiB free and 1\d\d are needed/);
+});
+
+for (
+  const [system, machine, why] of [
+    ["Plan9", "sparc", /: nothing is built for "Plan9 sparc"$/],
+    [
+      "Darwin",
+      "arm64",
+      /: there is no built file for macos-arm64; put holdfast-macos-arm64 of version [\d.]+ beside \/\S+$/,
+    ],
+    ["Linux", "aarch64", /: it has no \/lib\/ld-linux-aarch64.so.1 \(glibc\)$/],
+  ] as const
+) {
+  hosts(`provision: ${system} on ${machine} is told, and served directly`, async () => {
+    await using world = await World.create();
+    const uname = `#!/bin/sh\ncase $1 in -s) echo ${system};; *) echo ${machine};; esac\n`;
+    await world.account.write("own/uname", uname, { mode: 0o755 });
+    await world.set("PATH", `${world.account.home}/own:/usr/local/bin:/usr/bin:/bin`);
+    await world.refused(why);
+  });
+}
+
+hosts(
+  "provision: a home that takes nothing leaves memory, and unprovision finds it there",
+  async () => {
+    await using world = await World.create({ mounts: { "/home": "ro" } });
+    const memory = `/dev/shm/holdfast-${world.account.uid}`;
+    try {
+      assertEquals((await world.run("exec", "--provision=always", "web1", "true")).code, 0);
+      assertEquals((await world.status())[0].runtime, "deno", await world.log());
+      assertEquals((await Deno.stat(memory)).mode! & 0o777, 0o700);
+      await world.run("stop");
+      const before = world.proxy.bytesToServer;
+      assertEquals((await world.run("exec", "--provision=always", "web1", "true")).code, 0);
+      assertEquals((await world.status())[0].runtime, "deno");
+      assert(world.proxy.bytesToServer - before < LITTLE);
+      assertEquals((await world.run("unprovision", "web1")).code, 0);
+      await assertRejects(() => Deno.stat(memory), Deno.errors.NotFound);
+    } finally {
+      await Deno.remove(memory, { recursive: true }).catch(() => {});
+    }
+  },
+);
+
+hosts("provision: what others may have put there is not used", async () => {
+  await using world = await World.create({ mounts: { "/home": "ro", "/tmp": "noexec" } });
+  const memory = `/dev/shm/holdfast-${world.account.uid}`;
+  const trap = `${memory}/${"0".repeat(64)}`;
+  await Deno.mkdir(trap, { recursive: true });
+  try {
+    await Deno.writeTextFile(`${trap}/deno`, "#!/bin/sh\necho trapped\n", { mode: 0o755 });
+    await Deno.writeTextFile(`${trap}/ready`, "");
+    await world.refused(/; \/dev\/shm\/holdfast-\d+: it is not ours; /);
+  } finally {
+    await Deno.remove(memory, { recursive: true });
+  }
+});
+
+hosts("provision: two parents at once both get there", async () => {
+  await using one = await World.create();
+  await using other = await Workspace.create();
+  await Deno.copyFile(one.workspace.config, other.config);
+  const runs = [one.workspace, other].map((workspace) =>
+    one.runIn(workspace, "exec", "--provision=always", "web1", "echo hi")
+  );
+  for (const { stdout, stderr } of await Promise.all(runs)) {
+    assertEquals([stdout, stderr], ["hi\n", ""]);
+  }
+  for (const workspace of [one.workspace, other]) {
+    const log = await Deno.readTextFile(`${workspace.dir}/log`);
+    assertEquals((await one.status(workspace))[0].runtime, "deno", log);
+  }
+  assertEquals((await one.left()).length, 1);
+});
+
+hosts("provision: old versions go, but none that runs, and none of another machine", async () => {
+  await using world = await World.create();
+  const [idle, busy, foreign] = ["a", "b", "c"].map((letter) => letter.repeat(64));
+  for (const name of [idle, busy, foreign]) {
+    await world.account.write(`.cache/holdfast/${name}/holdfast`, "old");
+    await world.account.write(`.cache/holdfast/${name}/deno`, "exit 126", { mode: 0o755 });
+  }
+  await world.account.write(`.cache/holdfast/${foreign}/ready`, "");
+  const program = `${world.cache}/${busy}/deno`;
+  await Deno.copyFile("/bin/sleep", program);
+  const { uid, gid } = await Deno.stat(world.account.home);
+  const args = [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", program, "1000"];
+  await using _ = new Deno.Command("setpriv", { args, stderr: "null" }).spawn();
+  assertEquals((await world.run("exec", "--provision=always", "web1", "true")).code, 0);
+  assertEquals((await world.status())[0].runtime, "deno", await world.log());
+  const left = await world.left();
+  assertEquals([left.length, left.includes(busy), left.includes(foreign)], [3, true, true]);
 });
 
 containers(

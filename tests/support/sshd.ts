@@ -9,7 +9,7 @@ import { has } from "./needs.ts";
 import { descendantsOf, killProcesses, readProcess } from "./processes.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 import { findExecutable } from "./tools.ts";
-import { withoutRuntimes } from "./without_runtimes.ts";
+import { type Mount, withoutRuntimes } from "./without_runtimes.ts";
 
 /** How the server differs from a quiet default one. */
 export interface SshdOptions {
@@ -31,8 +31,8 @@ export interface SshdOptions {
   sftp?: boolean;
   /** Hide every runtime not below an account's home. Default: whenever this machine allows it. */
   hideRuntimes?: boolean;
-  /** With hidden runtimes: root's sessions have an empty home, in memory. Default false. */
-  emptyRootHome?: boolean;
+  /** With hidden runtimes: directories that are something else for its sessions. */
+  mounts?: Record<string, Mount>;
   /** Port to listen on, for a server that comes back. Default: a free one. */
   port?: number;
   /** Lines put before ours; sshd takes the first value of each keyword. `Match` blocks go in `matches`. */
@@ -66,11 +66,11 @@ export async function startSshd(options: SshdOptions = {}): Promise<TestSshd> {
     if (options.banner !== undefined) {
       await Deno.writeTextFile(dir.join("banner"), options.banner);
     }
-    const empty = options.emptyRootHome ? [rootHome()] : [];
+    const { mounts = {} } = options;
     for (let attempt = 1;; attempt++) {
       const port = options.port ?? freePort();
       await Deno.writeTextFile(dir.join("sshd_config"), configFor(options, dir, port, keyPaths));
-      const sshd = await TestSshd.launch(dir, { port, hostKeys, hide: hides(options), empty });
+      const sshd = await TestSshd.launch(dir, { port, hostKeys, hide: hides(options), mounts });
       if (sshd) return sshd;
       if (options.port !== undefined || attempt === 5) {
         throw new Error(`Cannot start sshd on port ${port}: address in use`);
@@ -196,8 +196,7 @@ interface LaunchFacts {
   port: number;
   hostKeys: string[];
   hide: boolean;
-  /** Directories that are to be empty. */
-  empty: string[];
+  mounts: Record<string, Mount>;
 }
 
 function hides(options: SshdOptions): boolean {
@@ -237,10 +236,6 @@ function configFor(options: SshdOptions, dir: TempDir, port: number, keys: strin
   ].join("\n");
 }
 
-function rootHome(): string {
-  return /^root:(?:[^:]*:){4}([^:]*)/m.exec(Deno.readTextFileSync("/etc/passwd"))![1];
-}
-
 function findSftpServer(): string | undefined {
   const places = ["/usr/lib/openssh", "/usr/libexec/openssh", "/usr/lib/ssh", "/usr/libexec"];
   return places.map((place) => `${place}/sftp-server`).find((path) => {
@@ -253,12 +248,12 @@ function findSftpServer(): string | undefined {
 }
 
 /** sshd insists on its absolute path and, as root, on /run/sshd. */
-function spawnSshd(dir: TempDir, { hide, empty }: LaunchFacts): Deno.ChildProcess {
+function spawnSshd(dir: TempDir, { hide, mounts }: LaunchFacts): Deno.ChildProcess {
   const sshd = findExecutable("sshd");
   if (!sshd) throw new Error("Cannot start sshd: not installed");
   if (Deno.uid() === 0) Deno.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
   const server = [sshd, "-D", "-f", dir.join("sshd_config"), "-E", dir.join("log")];
-  const command = hide ? withoutRuntimes(dir.path, server, { empty }) : server;
+  const command = hide ? withoutRuntimes(dir.path, server, { mounts }) : server;
   return new Deno.Command(command[0], {
     args: command.slice(1),
     stdin: "null",
