@@ -67,7 +67,7 @@ export async function readPayload(host: ProcessHost, path: string): Promise<Payl
 }
 
 /** The bytes of a payload from `at` on, in pieces of the sizes that are asked for. */
-export class PayloadReader implements AsyncDisposable {
+export class PayloadReader {
   readonly #starting: ReturnType<ProcessHost["spawn"]>;
   #rest: Uint8Array = new Uint8Array(0);
 
@@ -92,7 +92,7 @@ export class PayloadReader implements AsyncDisposable {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async close(): Promise<void> {
     const child = await this.#starting.catch(() => null);
     child?.stdout.cancel();
     child?.stderr.cancel();

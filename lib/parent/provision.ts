@@ -12,8 +12,11 @@ import { type Payload, PayloadReader, targetOf } from "./payload.ts";
 import { BLOCK } from "./provision_script.ts";
 import { type Findings, ProvisionShell } from "./provision_shell.ts";
 
-/** Bytes that are under way at one time: as many as take between the two times, in milliseconds. */
-const CHUNK = { first: 128 * 1024, min: 32 * 1024, max: 4 * 1024 * 1024, short: 100, long: 300 };
+/**
+ * Bytes of a piece, of which one at a time is under way. It grows while sending it takes less than `short` milliseconds
+ * more than an answer of the target's, and shrinks when it takes more than `long`: no command waits longer behind it.
+ */
+const PIECE = { first: 16 * BLOCK, min: 8 * BLOCK, max: 256 * BLOCK, short: 20, long: 60 };
 /** How often what an unpacked file takes must be free for it, besides the file itself. */
 const ROOM = 1.1;
 
@@ -148,21 +151,25 @@ interface Sending {
   onProgress?: (there: number, all: number) => void;
 }
 
-/** One piece after the other, each as large as the link is fast: others on it never wait for much of it. */
 async function send(shell: ProvisionShell, sending: Sending): Promise<void> {
   const { host, file, path, there, onProgress } = sending;
-  let at = there - there % BLOCK;
-  let size = CHUNK.first;
-  if (there === file.size) at = there;
-  await using reader = new PayloadReader(host, { path: file.path, at });
-  while (at < file.size) {
-    onProgress?.(at, file.size);
-    const piece = Math.min(size, file.size - at);
-    const began = performance.now();
-    await shell.take(path, { at, size: piece, chunks: reader.take(piece) });
-    at += piece;
-    const took = performance.now() - began;
-    if (took < CHUNK.short) size = Math.min(size * 2, CHUNK.max);
-    else if (took > CHUNK.long) size = Math.max(size / 2, CHUNK.min);
+  let at = there === file.size ? there : there - there % BLOCK;
+  let size = PIECE.first;
+  let answer = Infinity;
+  const reader = new PayloadReader(host, { path: file.path, at });
+  try {
+    while (at < file.size) {
+      onProgress?.(at, file.size);
+      const piece = Math.min(size, file.size - at);
+      const began = performance.now();
+      await shell.take(path, { at, size: piece, chunks: reader.take(piece) });
+      const took = performance.now() - began;
+      answer = Math.min(answer, took);
+      at += piece;
+      if (took - answer < PIECE.short) size = Math.min(size * 2, PIECE.max);
+      else if (took - answer > PIECE.long) size = Math.max(size / 2, PIECE.min);
+    }
+  } finally {
+    await reader.close(); // no `await using`: node 18 and 20 begin without it
   }
 }

@@ -405,3 +405,38 @@ containers(
     assert(world.proxy.bytesToServer - before < LITTLE);
   },
 );
+
+containers(
+  "provision: a host with a runtime of its own keeps the file for what is behind it",
+  async () => {
+    await using world = await World.create({ sudo: "nopasswd", runtimes: ["node"] });
+    await using first = await startContainer({ libraries: true });
+    await using second = await startContainer({ libraries: true });
+    const stack = (name: string) => `web1,sudo,podman=${name}`;
+    const one = await world.run("exec", stack(first.name), "cat /etc/passwd");
+    assertEquals([one.stdout, one.stderr], ["root:x:0:0:root:/root:/bin/sh\n", ""]);
+    const log = await world.log();
+    assertEquals(log.match(/ sending .* for what is behind it/g)?.length, 1, log);
+    assertEquals((await world.status()).map(({ runtime }) => runtime), ["node", "node", "deno"]);
+    const [directory] = await world.left();
+    assert(!await exists(`${world.cache}/${directory}/deno`));
+    const before = world.proxy.bytesToServer;
+    const two = await world.run("exec", `${stack(second.name)},local`, "echo nested");
+    assertEquals([two.stdout, two.stderr], ["nested\n", ""]);
+    assert(world.proxy.bytesToServer - before < LITTLE);
+  },
+);
+
+containers("provision: a container without libraries is told, before bytes are sent", async () => {
+  await using world = await World.create({ sudo: "nopasswd", runtimes: ["node"] });
+  await using box = await startContainer();
+  const { code, stderr } = await world.run("exec", `web1,sudo,podman=${box.name}`, "true");
+  assertEquals(code, 255);
+  assertMatch(stderr, /: Cannot provision: it has no \/lib64\/ld-linux-x86-64.so.2 \(glibc\)\n$/);
+  const never = ["exec", "--provision=never", `web1,sudo,podman=${box.name}`, "true"];
+  assertMatch((await world.run(...never)).stderr, /: the target has no deno, node or bun\n$/);
+});
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
