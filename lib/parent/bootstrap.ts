@@ -39,8 +39,12 @@ export interface Bootstrapped {
 
 /** Thrown when the target has no JavaScript runtime. */
 export class NoRuntime extends HoldfastError {
-  constructor() {
+  /** What its shell has said since. */
+  readonly after: string;
+
+  constructor(after = "") {
     super("bootstrap", "the target has no deno, node or bun");
+    this.after = after;
   }
 }
 
@@ -55,7 +59,7 @@ export async function bootstrap(
 ): Promise<Bootstrapped> {
   const stderr = collectStderr(child, options.onStderr);
   const transport = childTransport(child);
-  const { keepsShell } = options;
+  const listened = options.keepsShell ? untilNoRuntime(transport) : null;
   const deadline = options.deadline ?? 30_000;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -72,8 +76,7 @@ export async function bootstrap(
     const sent = (builtIn ? Promise.resolve() : transport.write(core.compressed))
       .then(() => transport.write(greeting));
     sent.catch(() => {});
-    const listened = keepsShell ? untilNoRuntime(transport) : transport;
-    const read = await Promise.race([readGreeting(listened), late]);
+    const read = await Promise.race([readGreeting(listened ?? transport), late]);
     await Promise.race([sent, late]);
     checkVersion(read.greeting);
     if (read.greeting.coreHash !== options.core.hash) {
@@ -109,7 +112,7 @@ export async function bootstrap(
     return { link, runtime, closed, ended };
   } catch (error) {
     const noRuntime = error instanceof NoGreeting && error.noise.includes(NO_RUNTIME);
-    if (noRuntime && keepsShell) throw new NoRuntime();
+    if (noRuntime && listened) throw new NoRuntime(listened.after());
     failed = true;
     transport.close();
     child.kill("SIGKILL");
@@ -149,18 +152,18 @@ function childTransport(child: Child): Transport {
   };
 }
 
-/** For as long as it has not greeted: the word that there is no runtime is its end. */
-function untilNoRuntime(transport: Transport): Transport {
+/** For as long as it has not greeted: the word that there is no runtime is its end, and what it said behind that is kept. */
+function untilNoRuntime(transport: Transport): Transport & { after(): string } {
   let last = "";
-  let ended = false;
+  const at = () => last.indexOf(NO_RUNTIME);
   return {
     ...transport,
     async read() {
-      const bytes = ended ? null : await transport.read();
-      last = (last + new TextDecoder("latin1").decode(bytes ?? new Uint8Array())).slice(-4096);
-      ended = last.includes(NO_RUNTIME);
+      const bytes = at() < 0 ? await transport.read() : null;
+      if (bytes) last = (last + new TextDecoder("latin1").decode(bytes)).slice(-4096);
       return bytes;
     },
+    after: () => last.slice(at() + NO_RUNTIME.length),
   };
 }
 

@@ -116,7 +116,8 @@ class HopService {
         const ask = (payload: string) => put({ payload });
         const join = (child: Child, { builtIn }: { builtIn: boolean }) =>
           bootstrap(router, child, { ...birth, deadline, builtIn });
-        return await run(child, { host, core, title, ask, signal, join });
+        const { after } = error;
+        return await run(child, { host, core, title, after, ask, signal, join });
       })
       .catch((error) => {
         throw new HoldfastError(error.kind ?? "bootstrap", `${name}: ${error.message}`);

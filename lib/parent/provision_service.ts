@@ -41,6 +41,8 @@ export interface ProvisionHopOptions {
   host: ProcessHost;
   core: CoreToSend;
   title: string;
+  /** What its shell has said since it found none. */
+  after: string;
   /** Has the built file for a target such as `linux-x64` put here; resolves with where. */
   ask: (target: string) => Promise<string | null>;
   signal: AbortSignal;
@@ -51,7 +53,7 @@ export interface ProvisionHopOptions {
 /** `child` is the shell of a first stage that found no runtime; it is ended when it cannot be given one. */
 export async function provisionHop(
   child: Child,
-  { host, core, title, ask, signal, join }: ProvisionHopOptions,
+  { host, core, title, after, ask, signal, join }: ProvisionHopOptions,
 ): Promise<Bootstrapped> {
   // What runs as another user ends because its stdin has.
   const end = () => {
@@ -61,7 +63,7 @@ export async function provisionHop(
   };
   signal.addEventListener("abort", end);
   try {
-    await new ProvisionShell(child).ready();
+    await new ProvisionShell(child, { heard: after }).ready();
     const { become, ...place } = await provision(child, {
       host,
       payload: async (target) => {

@@ -34,10 +34,12 @@ export class ProvisionShell {
   readonly #stdin: ByteSink;
   readonly #stdout: ByteSource;
   readonly #decoder = new TextDecoder();
-  #text = "";
+  #text: string;
   #noise = 0;
 
-  constructor({ stdin, stdout }: { stdin: ByteSink; stdout: ByteSource }) {
+  /** `heard`: what it has said already. */
+  constructor({ stdin, stdout }: { stdin: ByteSink; stdout: ByteSource }, { heard = "" } = {}) {
+    this.#text = heard;
     this.#stdin = stdin;
     this.#stdout = stdout;
   }

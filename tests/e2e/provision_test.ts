@@ -224,7 +224,9 @@ hosts("unprovision: leaves nothing, and the host is served directly again", asyn
   assertEquals([code, stderr], [0, ""]);
   assertMatch(stdout, /^removed \/\S+\/holdfast\/[0-9a-f]{64}\nremoved \/\S+\/part-0+\n$/);
   assertEquals(await world.left(), []);
-  assertEquals((await world.run("exec", "--provision=never", "web1", "echo hi")).stdout, "hi\n");
+  for (let use = 0; use < 2; use++) { // the second waits for what is known of a core
+    assertEquals((await world.run("exec", "--provision=never", "web1", "echo hi")).code, 0);
+  }
   assertEquals((await world.status())[0].state, "direct");
   assertEquals((await world.run("unprovision", "web1")).stdout, "web1 was given nothing\n");
 });

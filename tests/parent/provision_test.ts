@@ -3,6 +3,8 @@
 import { gzipSync } from "node:zlib";
 import { HoldfastError } from "../../lib/core/errors.ts";
 import { denoHost } from "../../lib/files/host_deno.ts";
+import { bootstrap, NoRuntime } from "../../lib/parent/bootstrap.ts";
+import { Router } from "../../lib/core/router.ts";
 import { type Payload, readPayload, targetOf } from "../../lib/parent/payload.ts";
 import { coreStart, provision } from "../../lib/parent/provision.ts";
 import { ProvisionShell } from "../../lib/parent/provision_shell.ts";
@@ -174,3 +176,21 @@ test.needs("linux")("payload: what is no built file is none", async () => {
   await Deno.writeTextFile(dir.join("text"), "#!/bin/sh\n");
   assertEquals(await readPayload(denoHost, dir.join("text")), null);
 });
+
+test.needs("linux")(
+  "bootstrap: what a shell says behind its finding no runtime is kept",
+  async () => {
+    const script = "printf 'noise\\nholdfast-no-runtime\\nhf:shell\\n';cat >/dev/null";
+    const child = await denoHost.spawn({ command: ["sh", "-c", script], cwd: "/" });
+    const core = { compressed: new Uint8Array(3), hash: CORE };
+    const options = { id: 1, name: "t", owner: "t", core, keepsShell: true };
+    const error = await assertRejects(
+      () => bootstrap(new Router({ id: 0 }), child, options),
+      NoRuntime,
+    );
+    await new ProvisionShell(child, { heard: error.after }).ready();
+    await child.stdin.close();
+    child.stdout.cancel();
+    await child.exit;
+  },
+);
