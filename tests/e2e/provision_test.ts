@@ -8,6 +8,7 @@ import { type Outcome, Workspace } from "../support/holdfast.ts";
 import { startContainer } from "../support/container.ts";
 import { startSshd, type TestSshd } from "../support/sshd.ts";
 import type { Mount } from "../support/without_runtimes.ts";
+import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
 const hosts = test.needs("linux", "root", "sshd", "namespaces", "gzip", "tar", "sha256sum");
@@ -152,7 +153,7 @@ hosts("provision always: the first command waits, and has a full context", async
   assertEquals([code, stdout, stderr], [0, "hi\n", ""]);
   const [{ state, runtime, provision }] = await world.status();
   assertEquals([state, runtime, provision], ["ready", "deno", null], await world.log());
-  assertMatch(await world.log(), /sending .*holdfast, \d+\.\d MB/);
+  assertMatch(await world.log(), / web1: sending \/.*, \d+\.\d MB\n/);
   // The core is built in: without it no more goes there than what begins a link.
   assert((await world.status())[0].sent < CORE);
 });
@@ -306,7 +307,7 @@ for (
     [
       "Darwin",
       "arm64",
-      /: there is no built file for macos-arm64; put holdfast-macos-arm64 of version [\d.]+ beside \/\S+$/,
+      /: there is no built file for macos-arm64; put holdfast-macos-arm64 of version [\d.]+ beside \/.+$/,
     ],
     ["Linux", "aarch64", /: it has no \/lib\/ld-linux-aarch64.so.1 \(glibc\)$/],
   ] as const
@@ -428,6 +429,35 @@ containers(
     assert(world.proxy.bytesToServer - before < LITTLE);
   },
 );
+
+containers("provision: a password is asked for once, whatever the hop is given", async () => {
+  const password = "s3cret-word";
+  await using world = await World.create({ sudo: "password", password });
+  const asked = world.workspace.join("asked");
+  const answer = `--password-command=echo x >>${asked}; echo ${password}`;
+  const { code, stdout, stderr } = await world.run("exec", answer, "web1,sudo", "id -u");
+  assertEquals([code, stdout, stderr], [0, "0\n", ""]);
+  assertEquals(await Deno.readTextFile(asked), "x\n");
+  assertEquals((await world.status()).map(({ runtime }) => runtime), ["deno", "deno"]);
+  assert(!(await world.log()).includes(password));
+});
+
+hosts("provision: the built file is found by whatever name it was called", async () => {
+  await using world = await World.create();
+  await using dir = await tempDir();
+  await Deno.symlink(await builtFile(), dir.join("link"));
+  const { HOLDFAST_PROVISION: _, ...env } = await world.workspace.env();
+  const args = world.workspace.args("exec", "--provision=always", "web1", "true");
+  const { success } = await new Deno.Command("sh", {
+    args: ["-c", './link "$@"', "sh", ...args],
+    cwd: dir.path,
+    env,
+    clearEnv: true,
+    stdin: "null",
+  }).output();
+  assert(success);
+  assertEquals((await world.status())[0].runtime, "deno", await world.log());
+});
 
 containers("provision: a container without libraries is told, before bytes are sent", async () => {
   await using world = await World.create({ sudo: "nopasswd", runtimes: ["node"] });
