@@ -3,10 +3,10 @@
  * that is started behind it.
  */
 import { HoldfastError } from "../core/errors.ts";
-import type { Transport } from "../core/host.ts";
+import type { Host } from "../core/host.ts";
 import { bootstrap, type Bootstrapped, NoRuntime } from "../parent/bootstrap.ts";
 import { type DirectContext, directContext } from "../master/direct_context.ts";
-import type { Endpoint } from "../master/endpoint.ts";
+import type { DialledTransport, Endpoint } from "../master/endpoint.ts";
 import { contextTitle, firstStage } from "../parent/first_stage.ts";
 import { coreSource } from "../sources/core_source.ts";
 import { passwordExpiry } from "../master/password_expiry.ts";
@@ -49,7 +49,11 @@ export class HostConnection extends Connection {
     this.#reachEndpoint = reach;
   }
 
-  override async dial(host: string, port: number): Promise<Transport> {
+  override get direct(): Host | null {
+    return this.#core ? null : this.#endpoint?.host ?? null;
+  }
+
+  override async dial(host: string, port: number): Promise<DialledTransport> {
     if (this.#endpoint?.dial) return await this.#endpoint.dial(host, port);
     throw new HoldfastError("connect", `${this.target}: it cannot connect to other hosts`);
   }
@@ -63,13 +67,7 @@ export class HostConnection extends Connection {
       this.#served = true;
       if (!first || !this.#starting) await this.#started;
       if (this.reason) throw this.reason;
-      if (!this.#core) {
-        if (purpose !== "hop") return this.#direct!.id;
-        throw new HoldfastError(
-          "bootstrap",
-          `${this.target}: nothing can be opened behind it: it has no deno, node or bun`,
-        );
-      }
+      if (!this.#core) return this.#direct!.id;
       if (purpose === "net") await this.tree.require(this.#coreId, "net");
       if (purpose === "files") await this.tree.require(this.#coreId, "files");
       return this.#coreId;
@@ -154,6 +152,7 @@ export class HostConnection extends Connection {
       this.#core = started;
       this.#coreId = id;
       tree.addCore(id, target);
+      endpoint.coreRuns?.();
       log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
       void started.closed.then((reason) => this.close(reason));
     } catch (error) {

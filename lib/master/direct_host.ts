@@ -1,10 +1,12 @@
 /** The host interface over one SSH connection: processes over session channels, files over SFTP. */
 import { HoldfastError } from "../core/errors.ts";
-import type { Host, SpawnOptions } from "../core/host.ts";
-import { quoteWords } from "../core/quote.ts";
+import type { Child, Host, SpawnOptions } from "../core/host.ts";
+import { type FileSession, HeldFiles } from "./held_files.ts";
+import { loginShellLine } from "./login_shell_line.ts";
+import { SessionQueue } from "./session_queue.ts";
 import type { SshConnection } from "./ssh_connection.ts";
-import type { SessionKind } from "./ssh_session.ts";
-import { type SftpFiles, sftpFiles } from "./sftp_files.ts";
+import type { SessionKind, SessionOptions } from "./ssh_session.ts";
+import { sftpFiles } from "./sftp_files.ts";
 import { trackChild } from "./tracked_child.ts";
 
 /** What a session of SSH can be besides a command. `process.exec` carries it here; other hosts run the command. */
@@ -15,50 +17,56 @@ export interface SshSessionOptions {
   agent?: boolean;
 }
 
+export interface DirectHost extends Host {
+  /** A process without more than its streams, for a core. */
+  start(line: string): Promise<Child>;
+  /** One that was started is there to stay. */
+  keep(): void;
+}
+
 /** Makes the host of `connection`. Sessions over the server's MaxSessions wait for their turn. */
-export function directHost(connection: SshConnection): Host {
+export function directHost(connection: SshConnection): DirectHost {
   const sessions = new SessionQueue();
-  let files: Promise<SftpFiles> | undefined;
-  const sftp = (): Promise<SftpFiles> => {
-    files ??= sessions.take(() => connection.sftp()).catch(unservable).then((wrapper) => {
-      wrapper.once("close", () => {
-        files = undefined;
-        sessions.release();
-      });
-      return sftpFiles(wrapper);
-    });
-    files.catch(() => files = undefined);
-    return files;
+  const start = async (kind: SessionKind, options?: SessionOptions) => {
+    const child = await sessions.take(() => connection.exec(kind, options));
+    void child.closed.then(() => sessions.release());
+    return child;
   };
+  const held = new HeldFiles({
+    open: () => openSftp(connection, sessions),
+    spare: (giveBack) => sessions.spare(giveBack),
+  });
+  void connection.lost.then(() => held.close());
   return {
+    ...held.files,
     runtime: "direct",
     runtimePath: null,
     shell: null,
     home: () => "",
+    start,
+    keep: () => sessions.keep(),
     async spawn(options: SpawnOptions & SshSessionOptions) {
       const { terminal, agent, env } = options;
       const kind = sessionKind(options);
       const token = kind || terminal ? null : crypto.randomUUID();
       const line = kind ?? commandLine(options, token);
-      const child = await sessions.take(() =>
-        connection.exec(line, { terminal, agent, env: kind ? env : undefined })
-      );
-      void child.closed.then(() => sessions.release());
-      return token === null ? child : trackChild(child, { token, connection });
+      const child = await start(line, { terminal, agent, env: kind ? env : undefined });
+      if (token === null) return child;
+      return trackChild(child, {
+        token,
+        login: connection.description,
+        // Not in the queue: it may be full because of what is to be ended. By sh: fish has no kill of its own.
+        run: (line) => connection.exec(`exec sh -c '${line}'`),
+      });
     },
-    stat: async (path) => (await sftp()).stat(path),
-    lstat: async (path) => (await sftp()).lstat(path),
-    readDir: async (path) => (await sftp()).readDir(path),
-    readLink: async (path) => (await sftp()).readLink(path),
-    symlink: async (target, path) => (await sftp()).symlink(target, path),
-    mkdir: async (path, mode) => (await sftp()).mkdir(path, mode),
-    rename: async (from, to) => (await sftp()).rename(from, to),
-    remove: async (path) => (await sftp()).remove(path),
-    chmod: async (path, mode) => (await sftp()).chmod(path, mode),
-    setTime: async (path, mtime) => (await sftp()).setTime(path, mtime),
-    openRead: async (path) => (await sftp()).openRead(path),
-    create: async (path, mode) => (await sftp()).create(path, mode),
   };
+}
+
+async function openSftp(connection: SshConnection, sessions: SessionQueue): Promise<FileSession> {
+  const wrapper = await sessions.take(() => connection.sftp()).catch(unservable);
+  const closed = new Promise<void>((resolve) => wrapper.once("close", () => resolve()));
+  void closed.then(() => sessions.release());
+  return { files: sftpFiles(wrapper), closed, close: () => wrapper.end() };
 }
 
 function sessionKind({ session }: SshSessionOptions): Exclude<SessionKind, string> | null {
@@ -90,43 +98,5 @@ function commandLine({ command, cwd, env }: SpawnOptions, token: string | null):
   const words = typeof command === "string"
     ? ["sh", "-c", 'exec "$SHELL" -c "$0"', command]
     : command;
-  return `exec ${quoteWords(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words])}`;
-}
-
-/** Learns from the server's refusals how many sessions it takes, and lets the others wait. */
-class SessionQueue {
-  #open = 0;
-  #limit = Infinity;
-  #waiting: (() => void)[] = [];
-
-  async take<T>(open: () => Promise<T>): Promise<T> {
-    for (let alone = 0;;) {
-      while (this.#open >= this.#limit) {
-        await new Promise<void>((resolve) => this.#waiting.push(resolve));
-      }
-      this.#open++;
-      try {
-        return await open();
-      } catch (error) {
-        const full = error instanceof HoldfastError && error.kind === "limit";
-        if (full && this.#open > 1) {
-          this.#open--;
-          this.#limit = this.#open;
-        } else if (full && alone++ === 0) {
-          // sshd frees closed sessions only after all that it has read: those that closed just before this may count.
-          this.#open--;
-        } else {
-          this.release();
-          throw error;
-        }
-      }
-    }
-  }
-
-  release(): void {
-    this.#open--;
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#limit = Infinity;
-  }
+  return loginShellLine(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words]);
 }

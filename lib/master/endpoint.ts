@@ -9,6 +9,8 @@ export interface Endpoint {
   host: Host;
   /** Runs a first stage, a line for a shell; the child's streams become the link to the core. */
   startCore(line: string): Promise<Child>;
+  /** The core that was started answers, and will run on. */
+  coreRuns?(): void;
   /** Connects from there to another host, where the endpoint can do that by itself. */
   dial?(host: string, port: number): Promise<DialledTransport>;
   /** Resolves when it is lost or closed, with the reason; never rejects. */

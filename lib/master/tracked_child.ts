@@ -1,13 +1,21 @@
 /**
- * A command on an SSH channel whose process id is known, so that its whole group can be signalled: by a second
- * command, since sshd itself signals only for users other than root, and ssh2 only while stdin is open.
+ * A command whose process id is known, so that its whole group can be signalled: by a second command, since sshd itself
+ * signals only for users other than root, ssh2 only while stdin is open, and no tool passes on all. Used by
+ * `direct_host.ts` and `hop_host.ts`.
  */
 import { concat } from "../core/greeting.ts";
 import type { HoldfastError } from "../core/errors.ts";
 import type { ByteSource, Child } from "../core/host.ts";
 import { LIMITS } from "../core/limits.ts";
 import { passwordExpiry } from "./password_expiry.ts";
-import type { SshConnection } from "./ssh_connection.ts";
+
+export interface TrackOptions {
+  token: string;
+  /** Runs a line of a POSIX shell where the command runs, and as the same user; null when that cannot be done now. */
+  run: (line: string) => Promise<Child | null>;
+  /** Who one is there, where the host may have run something else because that user's password has expired. */
+  login?: string;
+}
 
 /**
  * `child` writes `<token> <pid>` and a newline first; what a noisy profile wrote before that is dropped. When the host
@@ -15,10 +23,12 @@ import type { SshConnection } from "./ssh_connection.ts";
  */
 export function trackChild(
   child: Child,
-  { token, connection }: { token: string; connection: SshConnection },
+  { token, run, login }: TrackOptions,
 ): Child {
   const { stdout, announced } = afterAnnouncement(child.stdout, token);
-  const { stderr, expired } = watchForExpiry(child.stderr, connection.description);
+  const { stderr, expired } = login === undefined
+    ? { stderr: child.stderr, expired: Promise.resolve(null) }
+    : watchForExpiry(child.stderr, login);
   const exit = child.exit.then(async (status) => {
     // What announced itself was the command; what did not may still have its say on stderr.
     const started = announced.then((pid) => pid === null ? expired : null);
@@ -35,13 +45,13 @@ export function trackChild(
     exit,
     kill(signal) {
       void announced.then(async (pid) => {
-        const sent = pid === null ? null : await signalGroup(connection, { pid, signal });
+        const sent = pid === null ? null : await signalGroup(run, { pid, signal });
         if (sent === null) child.kill(signal);
       });
     },
     async isAlive() {
       const pid = await announced;
-      return pid !== null && await signalGroup(connection, { pid, signal: "0" }) === true;
+      return pid !== null && await signalGroup(run, { pid, signal: "0" }) === true;
     },
     resize: (size) => child.resize(size),
   };
@@ -49,15 +59,14 @@ export function trackChild(
 
 /** Whether the group was there to be signalled; null when that could not be tried. */
 async function signalGroup(
-  connection: SshConnection,
+  run: TrackOptions["run"],
   { pid, signal }: { pid: number; signal: string },
 ): Promise<boolean | null> {
-  // By sh: fish has no kill of its own, and procps's takes the group for an option.
-  const line = `exec sh -c 'kill -${signal.replace(/^SIG/, "")} -${pid}'`;
-  const killer = await connection.exec(line).catch(() => null);
+  const killer = await run(`kill -${signal.replace(/^SIG/, "")} -${pid}`).catch(() => null);
   if (!killer) return null;
   killer.stdout.cancel();
   killer.stderr.cancel();
+  void killer.stdin.close();
   return await killer.exit.then(({ code }) => code === 0, () => false);
 }
 

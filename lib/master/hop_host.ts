@@ -1,0 +1,53 @@
+/**
+ * The host interface behind a connection method's tool where no core runs: every process is started through the tool,
+ * on a host that has no core either. Made by `hop_endpoint.ts`.
+ */
+import type { Child, ProcessHost, SpawnOptions } from "../core/host.ts";
+import { quoteWords } from "../core/quote.ts";
+import { withTerminals } from "../parent/local_terminal.ts";
+import { discardOutput } from "./discard_output.ts";
+import { trackChild } from "./tracked_child.ts";
+
+export interface HopHostOptions {
+  /** Runs a line of a POSIX shell behind the hop. */
+  open: (line: string) => Promise<Child>;
+  /** The login shell and home of who one is there. */
+  shell: string;
+  home: string;
+}
+
+export function hopHost({ open, shell, home }: HopHostOptions): ProcessHost {
+  const host: ProcessHost = {
+    runtime: "direct",
+    runtimePath: null,
+    shell,
+    home: () => home,
+    async spawn(options) {
+      const token = crypto.randomUUID();
+      return trackChild(await open(hopLine(options, token)), { token, run: open });
+    },
+  };
+  return withTerminals(host, (group, signal) => {
+    open(`kill -${signal.replace(/^SIG/, "")} -${group}`).then(discardOutput, () => {});
+  });
+}
+
+/**
+ * `options` as a line for the shell that a tool has started. The process leads a group of its own, so that it can be
+ * signalled, and tells its id first. Every word is quoted once: the line itself is one word of the tool's.
+ */
+export function hopLine({ command, cwd, env }: SpawnOptions, token: string): string {
+  const variables = Object.entries(env ?? {}).map(([name, value]) => `${name}=${value}`);
+  const words = typeof command === "string" ? [...AS_LOGIN_SHELL, command] : command;
+  const script = `echo ${token} $$;cd "$1"||exit 255;shift;exec env -- "$@"`;
+  return "set --;kill -0 -$$ 2>/dev/null||! command -v setsid >/dev/null||set -- setsid;" +
+    `exec "$@" ${quoteWords(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words])}`;
+}
+
+/** As sshd runs a line: shells that let themselves be named get their bare name, which begins their messages. */
+const AS_LOGIN_SHELL = [
+  "sh",
+  "-c",
+  'n=${SHELL##*/};case $n in sh|dash|bash|ksh|mksh|zsh)exec "$SHELL" -c "$0" "$n";esac;' +
+  'exec "$SHELL" -c "$0"',
+];
