@@ -110,11 +110,14 @@ export class HostConnection extends Connection {
     };
   }
 
-  /** Commands that ran directly are ended over the connection, as long as there is one. */
+  /** Commands that ran directly, behind it as well, are ended over the connection, as long as there is one. */
   protected async leave(reason: HoldfastError): Promise<void> {
     this.#core?.link.close(reason);
     this.#direct?.close(reason);
-    if (this.#direct) await Promise.race([this.#direct.ended, this.#endpoint?.closed]);
+    const behind = [...this.holders].map((holder) => holder.closed);
+    if (this.#direct) {
+      await Promise.race([Promise.all([this.#direct.ended, ...behind]), this.#endpoint?.closed]);
+    }
     this.#endpoint?.close();
   }
 
