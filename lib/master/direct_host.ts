@@ -1,4 +1,4 @@
-/** The host interface over one SSH connection: processes over session channels, files over SFTP. */
+/** The host interface over one SSH connection: processes over session channels, files over SFTP or through a shell. */
 import { HoldfastError } from "../core/errors.ts";
 import type { Child, Host, SpawnOptions } from "../core/host.ts";
 import { type FileSession, HeldFiles } from "./held_files.ts";
@@ -6,6 +6,7 @@ import { loginShellLine } from "./login_shell_line.ts";
 import { SessionQueue } from "./session_queue.ts";
 import type { SshConnection } from "./ssh_connection.ts";
 import type { SessionKind, SessionOptions } from "./ssh_session.ts";
+import { shellFiles } from "./shell_files.ts";
 import { sftpFiles } from "./sftp_files.ts";
 import { trackChild } from "./tracked_child.ts";
 
@@ -32,8 +33,34 @@ export function directHost(connection: SshConnection): DirectHost {
     void child.closed.then(() => sessions.release());
     return child;
   };
+  const spawn = async (options: SpawnOptions & SshSessionOptions) => {
+    const { terminal, agent, env } = options;
+    const kind = sessionKind(options);
+    const token = kind || terminal ? null : crypto.randomUUID();
+    const line = kind ?? commandLine(options, token);
+    const child = await start(line, { terminal, agent, env: kind ? env : undefined });
+    if (token === null) return child;
+    return trackChild(child, {
+      token,
+      login: connection.description,
+      // Not in the queue: it may be full because of what is to be ended. By sh: fish has no kill of its own.
+      run: (line) => connection.exec(`exec sh -c '${line}'`),
+    });
+  };
+  // SFTP runs behind the login shell, too: without a server, or with a profile that prints, it is refused.
+  let sftp = true;
   const held = new HeldFiles({
-    open: () => openSftp(connection, sessions),
+    async open() {
+      if (sftp) {
+        try {
+          return await openSftp(connection, sessions);
+        } catch (error) {
+          if (!(error instanceof HoldfastError) || error.kind !== "refused") throw error;
+          sftp = false;
+        }
+      }
+      return await shellFiles((command) => spawn({ command }));
+    },
     spare: (giveBack) => sessions.spare(giveBack),
   });
   void connection.lost.then(() => held.close());
@@ -45,25 +72,12 @@ export function directHost(connection: SshConnection): DirectHost {
     home: () => "",
     start,
     keep: () => sessions.keep(),
-    async spawn(options: SpawnOptions & SshSessionOptions) {
-      const { terminal, agent, env } = options;
-      const kind = sessionKind(options);
-      const token = kind || terminal ? null : crypto.randomUUID();
-      const line = kind ?? commandLine(options, token);
-      const child = await start(line, { terminal, agent, env: kind ? env : undefined });
-      if (token === null) return child;
-      return trackChild(child, {
-        token,
-        login: connection.description,
-        // Not in the queue: it may be full because of what is to be ended. By sh: fish has no kill of its own.
-        run: (line) => connection.exec(`exec sh -c '${line}'`),
-      });
-    },
+    spawn,
   };
 }
 
 async function openSftp(connection: SshConnection, sessions: SessionQueue): Promise<FileSession> {
-  const wrapper = await sessions.take(() => connection.sftp()).catch(unservable);
+  const wrapper = await sessions.take(() => connection.sftp());
   const closed = new Promise<void>((resolve) => wrapper.once("close", () => resolve()));
   void closed.then(() => sessions.release());
   return { files: sftpFiles(wrapper), closed, close: () => wrapper.end() };
@@ -72,15 +86,6 @@ async function openSftp(connection: SshConnection, sessions: SessionQueue): Prom
 function sessionKind({ session }: SshSessionOptions): Exclude<SessionKind, string> | null {
   if (session === undefined) return null;
   return session === "shell" ? { shell: true } : { subsystem: String(session.subsystem) };
-}
-
-/** SFTP runs behind the login shell too, whose output before it nobody can tell from SFTP's own. */
-function unservable(error: HoldfastError): never {
-  if (error.kind !== "refused") throw error;
-  const hint =
-    "Check that the host offers SFTP, and that its login shell prints nothing for a command " +
-    "(test: ssh HOST true)";
-  throw new HoldfastError("refused", `${error.message}\n${hint}`, { cause: error });
 }
 
 /**

@@ -3,7 +3,7 @@
  * command. Used by `daemon/hop_connection.ts`.
  */
 import { HoldfastError } from "../core/errors.ts";
-import type { Child, Host, ProcessHost } from "../core/host.ts";
+import type { Child, ProcessHost } from "../core/host.ts";
 import { type HopToOpen, openHop } from "../parent/open_hop.ts";
 import type { AskPassword } from "../parent/tool_talk.ts";
 import type { DialledTransport, Endpoint } from "./endpoint.ts";
@@ -44,14 +44,17 @@ export async function hopEndpoint(
   const open = (line: string, signal: AbortSignal = ended.signal): Promise<Child> =>
     answers.during((ask) => openHop(above, exact, { line, deadline, ask, memory, signal }));
   const { shell, home } = await whoIsThere(await open(`echo "$SHELL";echo "$HOME"`, signal));
+  const host = hopHost({ open, shell, home });
   const closed = Promise.withResolvers<HoldfastError>();
   return {
     description: hop.label,
-    host: hopHost({ open, shell, home }) as Host,
+    host,
     startCore: (line) => open(line),
     dial: SAME_NETWORK.has(hop.method) ? dial : undefined,
     closed: closed.promise,
     close() {
+      host.close();
+      ended.abort();
       const text = `${hop.label}: the connection was closed`;
       closed.resolve(new HoldfastError("disconnected", text));
     },

@@ -2,10 +2,12 @@
  * The host interface behind a connection method's tool where no core runs: every process is started through the tool,
  * on a host that has no core either. Made by `hop_endpoint.ts`.
  */
-import type { Child, ProcessHost, SpawnOptions } from "../core/host.ts";
+import type { Child, Host, SpawnOptions } from "../core/host.ts";
 import { quoteWords } from "../core/quote.ts";
 import { withTerminals } from "../parent/local_terminal.ts";
 import { discardOutput } from "./discard_output.ts";
+import { HeldFiles } from "./held_files.ts";
+import { shellFiles } from "./shell_files.ts";
 import { trackChild } from "./tracked_child.ts";
 
 export interface HopHostOptions {
@@ -16,16 +18,25 @@ export interface HopHostOptions {
   home: string;
 }
 
-export function hopHost({ open, shell, home }: HopHostOptions): ProcessHost {
-  const host: ProcessHost = {
+export interface HopHost extends Host {
+  /** Gives up what is held for files. */
+  close(): void;
+}
+
+export function hopHost({ open, shell, home }: HopHostOptions): HopHost {
+  const spawn = async (options: SpawnOptions) => {
+    const token = crypto.randomUUID();
+    return trackChild(await open(hopLine(options, token)), { token, run: open });
+  };
+  const held = new HeldFiles({ open: () => shellFiles((command) => spawn({ command })) });
+  const host: HopHost = {
+    ...held.files,
     runtime: "direct",
     runtimePath: null,
     shell,
     home: () => home,
-    async spawn(options) {
-      const token = crypto.randomUUID();
-      return trackChild(await open(hopLine(options, token)), { token, run: open });
-    },
+    spawn,
+    close: () => held.close(),
   };
   return withTerminals(host, (group, signal) => {
     open(`kill -${signal.replace(/^SIG/, "")} -${group}`).then(discardOutput, () => {});
