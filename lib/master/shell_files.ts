@@ -47,7 +47,7 @@ export async function shellFiles(
 }
 
 function filesOf(shell: ShellTalk, { stat, radix, onto, check }: Dialect): HostFiles {
-  /** Files that are being written: their mode is set when they are complete. */
+  /** Files that are being written: their mode and time are set when they are complete. */
   const writers = new Map<string, ShellWriter>();
   const named = async (what: string, path: string, line: (word: string) => string) => {
     const reply = await shell.run(line(pathWord(path)));
@@ -106,12 +106,11 @@ function filesOf(shell: ShellTalk, { stat, radix, onto, check }: Dialect): HostF
       // Five digits, or GNU's chmod keeps the set-id bits of a directory.
       await named("set mode of", path, (word) => `chmod 0${octal(mode)} ${word}`);
     },
-    setTime: async (path, mtime) =>
-      void await named(
-        "set time of",
-        path,
-        (word) => `TZ=UTC0 touch -c -t ${stamp(mtime)} ${word}`,
-      ),
+    async setTime(path, mtime) {
+      const writer = writers.get(path);
+      if (writer) return writer.setTime(stamp(mtime));
+      await named("set time of", path, (word) => `TZ=UTC0 touch -c -t ${stamp(mtime)} ${word}`);
+    },
     openRead: (path) => ShellReader.open(shell, { path, word: pathWord(path) }),
     async create(path, mode): Promise<OpenFile> {
       const mask = mode === undefined ? "" : "umask 077;";

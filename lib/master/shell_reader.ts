@@ -72,7 +72,7 @@ export class ShellReader implements OpenFile {
     // dd goes to a multiple of its block at once; tail gets everywhere, and may read what comes before.
     const line = at % CHUNK === 0
       ? `dd if=${this.#word} bs=${CHUNK} skip=${at / CHUNK} count=1`
-      : `tail -c +${at + 1} ${this.#word}|head -c ${CHUNK}`;
+      : `tail -c +${at + 1} ${this.#word}|h ${CHUNK}`;
     const reply = this.#shell.run(line);
     reply.catch(() => {});
     return reply;

@@ -9,17 +9,27 @@ import type { Child } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import { quoteWord } from "../core/quote.ts";
 
+/** Whether `h` does. */
+const EXACT = `[ "$(printf abcdef|{ h 3 2>/dev/null;printf .;cat;})" = abc.def ]`;
+
+/**
+ * Ways to pass on `$1` bytes and take no more. Not every head keeps to that, nor knows every dd the flag; the last is
+ * slow, and everywhere.
+ */
+const WAYS = [
+  "head -c $1",
+  "dd bs=$1 count=1 iflag=fullblock 2>/dev/null",
+  "dd bs=1 count=$1 2>/dev/null",
+];
+
 /**
  * A shell reads its lines byte by byte, so what follows a line is there for what that runs. The mark comes over the
  * input, too: in the arguments everybody on the machine could read it. `h N` passes on exactly N bytes.
  */
-const LOOP = (head: string) =>
-  `IFS= read -r T;LC_ALL=C;export LC_ALL;N=$(printf '\\nx');N=\${N%x};h(){ ${head};};exec 3>&1;` +
-  'while IFS= read -r l;do e=$(eval "$l" 2>&1 >&3 3>&-);s=$?;' +
+const LOOP = "IFS= read -r T;LC_ALL=C;export LC_ALL;N=$(printf '\\nx');N=${N%x};" +
+  WAYS.map((way) => `h(){ ${way};};${EXACT}||`).join("") + "exit 1;" +
+  'exec 3>&1;while IFS= read -r l;do e=$(eval "$l" 2>&1 >&3 3>&-);s=$?;' +
   'printf "%s%s %s%s" "$T" "$s" "$e" "$T" >&3;done';
-
-/** Ways to pass on a number of bytes and take no more; the second is slow, and everywhere. */
-const HEADS = ["head -c $1", "dd bs=1 count=$1 2>/dev/null"];
 
 /** Characters of what the last shell said that an error shows. */
 const SHOWN = 200;
@@ -46,16 +56,13 @@ export function lineWord(word: string): string {
 /** Starts the shell by `start`, and makes sure that bytes pass through it as they are. Rejects with `io`. */
 export async function openShell(start: (words: string[]) => Promise<Child>): Promise<ShellTalk> {
   const every = Uint8Array.from({ length: 256 }, (_, byte) => byte);
-  let said = "";
-  for (const head of HEADS) {
-    const shell = new ShellTalk(await start(["sh", "-c", LOOP(head)]));
-    const reply = await shell.run("h 256", every).catch(() => null);
-    if (reply && Buffer.compare(reply.data, every) === 0) return shell;
-    shell.close();
-    await shell.closed;
-    said = printable(shell.complaint.trim().slice(-SHOWN));
-  }
+  const shell = new ShellTalk(await start(["sh", "-c", LOOP]));
+  const reply = await shell.run("h 256", every).catch(() => null);
+  if (reply && Buffer.compare(reply.data, every) === 0) return shell;
+  shell.close();
+  await shell.closed;
   const text = "Cannot carry files: no shell there passes bytes on as they are";
+  const said = printable(shell.complaint.trim());
   throw new HoldfastError("io", said ? `${text} (${said})` : text);
 }
 

@@ -21,14 +21,15 @@ export interface ShellWriterOptions {
 
 /**
  * - Appends to a file that is empty and ours, and can be written whatever mode it is to have.
- * - `sync` makes it durable, sees that what is there is what was written, and sets the mode; it reports what failed
- *   before.
+ * - `sync` makes it durable, sees that what is there is what was written, and sets time and mode; it reports what
+ *   failed before.
  */
 export class ShellWriter implements OpenFile {
   readonly #shell: ShellTalk;
   readonly #options: ShellWriterOptions;
   readonly #sum: ContentSum;
   #mode: number | undefined;
+  #time: string | null = null;
   #pending: Uint8Array[] = [];
   #size = 0;
   readonly #writes: Set<Promise<void>> = new Set();
@@ -47,6 +48,11 @@ export class ShellWriter implements OpenFile {
 
   setMode(mode: number): void {
     this.#mode = mode;
+  }
+
+  /** `stamp`: as `touch -t` wants it, in UTC. */
+  setTime(stamp: string): void {
+    this.#time = stamp;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -70,7 +76,8 @@ export class ShellWriter implements OpenFile {
     const mode = this.#mode === undefined
       ? ""
       : `&&chmod ${this.#mode.toString(8).padStart(4, "0")} ${word}`;
-    const reply = await this.#shell.run(`${durable};${check.command} <${word}${mode}`);
+    const time = this.#time === null ? "" : `&&TZ=UTC0 touch -t ${this.#time} ${word}`;
+    const reply = await this.#shell.run(`${durable};${check.command} <${word}${time}${mode}`);
     if (reply.status !== 0) throw shellReason(`sync ${this.#name}`, reply.said);
     const found = new TextDecoder().decode(reply.data);
     if (found.startsWith(this.#sum.value())) return;

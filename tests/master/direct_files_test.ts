@@ -131,6 +131,7 @@ for (const kind of KINDS) {
     await Deno.chmod(`${tree}/closed`, 0o555);
     await Deno.utime(`${tree}/closed`, 1e9, 1e9);
     await Deno.utime(tree, 1e9, 1e9);
+    for (const name of ["1", "300000", "3145728"]) await Deno.utime(`${tree}/${name}`, 1e9, 1e9);
     const { parent } = served.pair;
     const totals = await putFiles(parent, 1, { sources: [tree], destination: "copy" });
     assertEquals([totals.directories, totals.files, totals.links], [3, 18, 1]);
@@ -237,4 +238,39 @@ for (const kind of KINDS) {
       }
     });
   }
+}
+
+for (const tool of ["sha256sum", "openssl", "cksum"]) {
+  sshTest(`shell files: content that arrives damaged is refused (${tool})`, async () => {
+    await using world = await startWorld();
+    const connection = await world.connect();
+    await using bin = await tempDir({ mode: 0o755 });
+    const programs = new Set([...BARE, "tr", tool]);
+    programs.delete("cat");
+    for (const name of programs) await Deno.symlink(findExecutable(name)!, bin.join(name));
+    const cat = `#!/bin/sh\n${findExecutable("cat")} "$@" | tr x y\n`;
+    await Deno.writeTextFile(bin.join("cat"), cat, { mode: 0o755 });
+    const { files, close } = await shellFiles(([, ...words]) =>
+      connection.exec(
+        loginShellLine(["env", `PATH=${bin.path}`, findExecutable("sh")!, ...words]),
+      )
+    );
+    const host = { ...files, runtime: "direct", home: () => "" } as unknown as Host;
+    await using pair = contextPair({ services: { file: new FileService(host).service } });
+    await using dir = await tempDir();
+    await world.account.write("into/file", "old");
+    const put = async (content: string) => {
+      await Deno.writeTextFile(dir.join("file"), content);
+      return await putFiles(pair.parent, 1, { sources: [dir.join("file")], destination: "into" });
+    };
+    const error = await assertRejects(() => put("abcx".repeat(100_000)), HoldfastError);
+    assertEquals(error.kind, "corrupt");
+    const into = `${world.account.home}/into`;
+    assertEquals([...Deno.readDirSync(into)].map(({ name }) => name), ["file"]);
+    assertEquals(await Deno.readTextFile(`${into}/file`), "old");
+    assertEquals((await put("abc")).files, 1);
+    assertEquals(await Deno.readTextFile(`${into}/file`), "abc");
+    close();
+    await closing(connection);
+  });
 }
