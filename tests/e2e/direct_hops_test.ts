@@ -107,6 +107,41 @@ hosts("direct hops: what is behind sudo is root's, and a chain is one login", as
     );
   });
 
+  await t.step("files go straight in, with their user's rights, and come back", async () => {
+    const tree = world.workspace.join("tree");
+    await makeTree(tree);
+    const there = `/root/hf-${crypto.randomUUID()}`;
+    for (const target of ["web1,sudo", "web1,sudo,local"]) {
+      const put = await world.workspace.run("put", [target, tree, there]);
+      assertEquals([put.code, put.stderr], [0, ""]);
+      assertEquals((await Deno.stat(`${there}/big`)).uid, 0);
+      assertEquals(await listing(there), await listing(tree));
+      const back = world.workspace.join(`back-${target}`);
+      const fetched = await world.workspace.run("fetch", [target, there, back]);
+      assertEquals([fetched.code, fetched.stderr], [0, ""]);
+      assertEquals(await listing(back), await listing(tree));
+      assertEquals((await exec("web1,sudo", `rm -r ${there}`)).code, 0);
+    }
+  });
+
+  await t.step("the relay: one after the other over one login", async () => {
+    const file = world.workspace.join("one");
+    await Deno.writeTextFile(file, "content\n");
+    const there = `/root/hf-${crypto.randomUUID()}`;
+    const lines = [
+      "EXEC: id -u",
+      `PUT: ${file} ${there}`,
+      `EXEC: cat ${there}; rm ${there}`,
+      "EXEC: exit 4",
+    ];
+    const { code, stdout } = await world.workspace.run("client", ["--json", "web1,sudo"], {
+      stdin: lines.map((line) => `${line}\n`).join(""),
+    });
+    const answers = stdout.trim().split("\n").map((line) => JSON.parse(line));
+    assertEquals([code, answers.map(({ rc }) => rc)], [4, [0, 0, 0, 4]]);
+    assertEquals(answers.map(({ stdout }) => stdout), ["0\n", "", "content\n", ""]);
+  });
+
   await t.step("a hop that cannot be opened is named, and leaves nothing", async () => {
     const cases: [hop: string, message: RegExp][] = [
       ["sudo=nobody-such", /^holdfast: web1,sudo=nobody-such: there is no such user\n$/],
@@ -242,7 +277,7 @@ test.needs("sshd", "namespaces", "sudo", "su", "podman", "runc", "busybox", "bwr
   "direct hops: mixed stacks",
   async (t) => {
     await using world = await makeWorld("password");
-    await using box = await startContainer();
+    await using box = await startContainer({ applets: FILE_TOOLS });
     await using other = await createAccount({ password: PASSWORD, sudo: "password" });
     await Deno.chmod(other.home, 0o755);
     const exec = (target: string, command: string) =>
@@ -272,6 +307,18 @@ test.needs("sshd", "namespaces", "sudo", "su", "podman", "runc", "busybox", "bwr
       assertEquals((await process.status).code, 9);
       await Promise.all([reader.cancel(), process.stderr.cancel()]);
       await process.stdin.close().catch(() => {});
+    });
+
+    await t.step("files into the container and back, with busybox's tools", async () => {
+      const tree = world.workspace.join("tree");
+      await makeTree(tree);
+      const target = `web1,sudo,podman=${box.name}`;
+      const put = await world.workspace.run("put", [target, tree, "/tmp/there"]);
+      assertEquals([put.code, put.stderr], [0, ""]);
+      const back = world.workspace.join("back");
+      const fetched = await world.workspace.run("fetch", [target, "/tmp/there", back]);
+      assertEquals([fetched.code, fetched.stderr], [0, ""]);
+      assertEquals(await listing(back), await listing(tree));
     });
 
     await t.step("su, sudo there, another namespace and a sandbox: six deep", async () => {
@@ -305,3 +352,32 @@ test.needs("sshd", "namespaces", "sudo", "su", "podman", "runc", "busybox", "bwr
     });
   },
 );
+
+/** What it takes to carry files, of busybox. */
+const FILE_TOOLS = "chmod dd head ln ls mkdir mv readlink rm rmdir sha256sum stat sync tail touch"
+  .split(" ");
+
+/** Every kind of entry, and names that a shell could mind. */
+async function makeTree(path: string): Promise<void> {
+  await Deno.mkdir(`${path}/deep/empty`, { recursive: true });
+  const big = new Uint8Array(3_000_001);
+  for (let at = 0; at < big.length; at += 65536) {
+    crypto.getRandomValues(big.subarray(at, at + 65536));
+  }
+  await Deno.writeFile(`${path}/big`, big, { mode: 0o640 });
+  const names = ["-rf", "new\nline", "a 'b' \"c\" $HOME *", "$(id)", "\\", "é", ".hidden"];
+  for (const name of names) await Deno.writeTextFile(`${path}/${name}`, name);
+  for (let i = 0; i < 100; i++) await Deno.writeTextFile(`${path}/deep/${i}`, `file ${i}\n`);
+  await Deno.symlink("no where", `${path}/-link`);
+  await Deno.writeTextFile(`${path}/closed`, "", { mode: 0o400 });
+  await Deno.utime(`${path}/closed`, 1e9, 1e9);
+  await Deno.utime(`${path}/deep/empty`, 1e9, 1e9);
+}
+
+/** Type, mode, time, digest or target of all below `root`. */
+async function listing(root: string): Promise<string> {
+  const script = `cd "$1" && find . -type l -printf '%p %l\\n' -o -type d -printf '%p %m\\n'` +
+    ` -o -printf '%p %m %Ts %s\\n' | sort; find . -type f -exec sha256sum {} + | sort`;
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", script, "sh", root] }).output();
+  return new TextDecoder().decode(stdout);
+}
