@@ -40,14 +40,24 @@ hosts("exec: fifty at once on a cold host are one login", async () => {
   assert(await sshd.sessions() <= 2, await sshd.log());
 });
 
-hosts("exec: twenty at once on a host without a runtime wait for its ten sessions", async () => {
-  await using world = await makeWorld({ runtimes: [] });
-  const outcomes = await crowd(20, (i) => world.workspace.run("exec", ["target", `echo ${i}`]));
-  outcomes.forEach(({ code, stdout, stderr }, i) =>
-    assertEquals({ code, stdout, stderr }, { code: 0, stdout: `${i}\n`, stderr: "" })
+for (const maxSessions of [10, 2, 1]) {
+  test.needs("sshd", "namespaces", "sudo")(
+    `exec: forty at once on a host without a runtime wait for MaxSessions ${maxSessions}`,
+    async () => {
+      await using world = await makeWorld({ runtimes: [], maxSessions });
+      for (const target of ["target", "target,sudo"]) {
+        const outcomes = await crowd(40, (i) => world.workspace.run("exec", [target, `echo ${i}`]));
+        outcomes.forEach(({ code, stdout, stderr }, i) =>
+          assertEquals({ code, stdout, stderr }, { code: 0, stdout: `${i}\n`, stderr: "" })
+        );
+      }
+      const put = await world.workspace.run("put", ["target", "/etc/passwd", "copy"]);
+      assertEquals([put.code, put.stderr], [0, ""]);
+      assertEquals((await world.workspace.run("exec", ["target", "echo on"])).stdout, "on\n");
+      assertEquals(await world.sshd.logins(), 1);
+    },
   );
-  assertEquals(await world.sshd.logins(), 1);
-});
+}
 
 hosts("exec: a warm command makes no connection, 30 ms away", async () => {
   await using world = await makeWorld({ delay: 15 });
@@ -101,7 +111,7 @@ async function makeWorld(
 ) {
   await using stack = new AsyncDisposableStack();
   const sshd = stack.use(await startSshd({ maxSessions }));
-  const account = stack.use(await createAccount({ runtimes }));
+  const account = stack.use(await createAccount({ runtimes, sudo: "nopasswd" }));
   const proxy = stack.use(startDelayProxy({ port: sshd.port, delay }));
   const workspace = stack.use(await Workspace.create());
   await workspace.addHost("target", { user: account.name, port: proxy.port });
