@@ -18,6 +18,12 @@ export interface SshSessionOptions {
   agent?: boolean;
 }
 
+/** What a process of a host without a core can be, besides. */
+export interface SpawnUrgency {
+  /** Starts at once or not at all (`limit`), however many wait: for what ends others. */
+  urgent?: boolean;
+}
+
 export interface DirectHost extends Host {
   /** A process without more than its streams, for a core. */
   start(line: string): Promise<Child>;
@@ -28,23 +34,24 @@ export interface DirectHost extends Host {
 /** Makes the host of `connection`. Sessions over the server's MaxSessions wait for their turn. */
 export function directHost(connection: SshConnection): DirectHost {
   const sessions = new SessionQueue();
-  const start = async (kind: SessionKind, options?: SessionOptions) => {
-    const child = await sessions.take(() => connection.exec(kind, options));
+  const start = async (kind: SessionKind, options: SessionOptions & SpawnUrgency = {}) => {
+    const open = () => connection.exec(kind, options);
+    const child = await (options.urgent ? sessions.now(open) : sessions.take(open));
     void child.closed.then(() => sessions.release());
     return child;
   };
-  const spawn = async (options: SpawnOptions & SshSessionOptions) => {
-    const { terminal, agent, env } = options;
+  const spawn = async (options: SpawnOptions & SshSessionOptions & SpawnUrgency) => {
+    const { terminal, agent, env, urgent } = options;
     const kind = sessionKind(options);
     const token = kind || terminal ? null : crypto.randomUUID();
     const line = kind ?? commandLine(options, token);
-    const child = await start(line, { terminal, agent, env: kind ? env : undefined });
+    const child = await start(line, { terminal, agent, urgent, env: kind ? env : undefined });
     if (token === null) return child;
     return trackChild(child, {
       token,
       login: connection.description,
-      // Not in the queue: it may be full because of what is to be ended. By sh: fish has no kill of its own.
-      run: (line) => connection.exec(`exec sh -c '${line}'`),
+      // By sh: fish has no kill of its own.
+      run: (line) => start(`exec sh -c '${line}'`, { urgent: true }),
     });
   };
   // SFTP runs behind the login shell, too: without a server, or with a profile that prints, it is refused.
@@ -96,9 +103,9 @@ function sessionKind({ session }: SshSessionOptions): Exclude<SessionKind, strin
 function commandLine({ command, cwd, env }: SpawnOptions, token: string | null): string {
   const variables = Object.entries(env ?? {}).map(([name, value]) => `${name}=${value}`);
   if (typeof command === "string" && !cwd && variables.length === 0) {
-    return token === null ? command : `sh -c 'echo ${token} $PPID';${command}`;
+    return token === null ? command : `sh -c 'echo ${token} -$PPID';${command}`;
   }
-  const announce = token === null ? "" : `echo ${token} $$;`;
+  const announce = token === null ? "" : `echo ${token} -$$;`;
   const script = `${announce}cd "$1"||exit 255;shift;exec env -- "$@"`;
   const words = typeof command === "string"
     ? ["sh", "-c", 'exec "$SHELL" -c "$0"', command]

@@ -3,9 +3,10 @@
  * command. Used by `daemon/hop_connection.ts`.
  */
 import { HoldfastError } from "../core/errors.ts";
-import type { Child, ProcessHost } from "../core/host.ts";
+import type { Child, ProcessHost, SpawnOptions } from "../core/host.ts";
 import { type HopToOpen, openHop } from "../parent/open_hop.ts";
 import type { AskPassword } from "../parent/tool_talk.ts";
+import type { SpawnUrgency } from "./direct_host.ts";
 import type { DialledTransport, Endpoint } from "./endpoint.ts";
 import { hopHost } from "./hop_host.ts";
 import { RememberedAnswers } from "./remembered_answers.ts";
@@ -26,6 +27,11 @@ export interface HopEndpointOptions {
   signal?: AbortSignal;
 }
 
+interface OpenOptions extends SpawnUrgency {
+  /** Gives the opening up; default: when the endpoint is closed. */
+  signal?: AbortSignal;
+}
+
 /**
  * Opens the hop once, to see that it can be opened and who one is there. Rejects as `openHop` does.
  *
@@ -41,9 +47,15 @@ export async function hopEndpoint(
   const answers = new RememberedAnswers(ask);
   const ended = new AbortController();
   const exact = { ...hop, argument: await absoluteDirectory(above, hop) };
-  const open = (line: string, signal: AbortSignal = ended.signal): Promise<Child> =>
-    answers.during((ask) => openHop(above, exact, { line, deadline, ask, memory, signal }));
-  const { shell, home } = await whoIsThere(await open(`echo "$SHELL";echo "$HOME"`, signal));
+  const open = (line: string, { urgent, signal = ended.signal }: OpenOptions = {}) => {
+    const spawn = (options: SpawnOptions) => {
+      const urgent: SpawnOptions & SpawnUrgency = { ...options, urgent: true };
+      return above.spawn(urgent);
+    };
+    const host = urgent ? { ...above, spawn } : above;
+    return answers.during((ask) => openHop(host, exact, { line, deadline, ask, memory, signal }));
+  };
+  const { shell, home } = await whoIsThere(await open(`echo "$SHELL";echo "$HOME"`, { signal }));
   const host = hopHost({ open, shell, home });
   const closed = Promise.withResolvers<HoldfastError>();
   return {

@@ -5,6 +5,7 @@
 import type { Child, Host, SpawnOptions } from "../core/host.ts";
 import { quoteWords } from "../core/quote.ts";
 import { withTerminals } from "../parent/local_terminal.ts";
+import type { SpawnUrgency } from "./direct_host.ts";
 import { discardOutput } from "./discard_output.ts";
 import { HeldFiles } from "./held_files.ts";
 import { shellFiles } from "./shell_files.ts";
@@ -12,7 +13,7 @@ import { trackChild } from "./tracked_child.ts";
 
 export interface HopHostOptions {
   /** Runs a line of a POSIX shell behind the hop. */
-  open: (line: string) => Promise<Child>;
+  open: (line: string, urgency: SpawnUrgency) => Promise<Child>;
   /** The login shell and home of who one is there. */
   shell: string;
   home: string;
@@ -24,9 +25,11 @@ export interface HopHost extends Host {
 }
 
 export function hopHost({ open, shell, home }: HopHostOptions): HopHost {
-  const spawn = async (options: SpawnOptions) => {
+  const urgently = (line: string) => open(line, { urgent: true });
+  const spawn = async ({ urgent, ...options }: SpawnOptions & SpawnUrgency) => {
     const token = crypto.randomUUID();
-    return trackChild(await open(hopLine(options, token)), { token, run: open });
+    const child = await open(hopLine(options, token), { urgent });
+    return trackChild(child, { token, run: urgently });
   };
   const held = new HeldFiles({ open: () => shellFiles((command) => spawn({ command })) });
   const host: HopHost = {
@@ -39,18 +42,19 @@ export function hopHost({ open, shell, home }: HopHostOptions): HopHost {
     close: () => held.close(),
   };
   return withTerminals(host, (group, signal) => {
-    open(`kill -${signal.replace(/^SIG/, "")} -${group}`).then(discardOutput, () => {});
+    urgently(`kill -${signal.replace(/^SIG/, "")} -${group}`).then(discardOutput, () => {});
   });
 }
 
 /**
  * `options` as a line for the shell that a tool has started. The process leads a group of its own, so that it can be
- * signalled, and tells its id first. Every word is quoted once: the line itself is one word of the tool's.
+ * signalled, and tells the group first, or itself where there is no setsid(1). Every word is quoted once: the line itself is one word of the tool's.
  */
 export function hopLine({ command, cwd, env }: SpawnOptions, token: string): string {
   const variables = Object.entries(env ?? {}).map(([name, value]) => `${name}=${value}`);
   const words = typeof command === "string" ? [...AS_LOGIN_SHELL, command] : command;
-  const script = `echo ${token} $$;cd "$1"||exit 255;shift;exec env -- "$@"`;
+  const script =
+    `kill -0 -$$ 2>/dev/null&&echo ${token} -$$||echo ${token} $$;cd "$1"||exit 255;shift;exec env -- "$@"`;
   return "set --;kill -0 -$$ 2>/dev/null||! command -v setsid >/dev/null||set -- setsid;" +
     `exec "$@" ${quoteWords(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words])}`;
 }

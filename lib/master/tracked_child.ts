@@ -18,8 +18,9 @@ export interface TrackOptions {
 }
 
 /**
- * `child` writes `<token> <pid>` and a newline first; what a noisy profile wrote before that is dropped. When the host
- * ran something else instead because the password has expired, `exit` rejects and says so.
+ * `child` writes `<token> <target>` and a newline first, the target being what kill(1) is to be told; what a noisy
+ * profile wrote before that is dropped. When the host ran something else instead because the password has expired,
+ * `exit` rejects and says so.
  */
 export function trackChild(
   child: Child,
@@ -31,7 +32,7 @@ export function trackChild(
     : watchForExpiry(child.stderr, login);
   const exit = child.exit.then(async (status) => {
     // What announced itself was the command; what did not may still have its say on stderr.
-    const started = announced.then((pid) => pid === null ? expired : null);
+    const started = announced.then((target) => target === null ? expired : null);
     const reason = status.code === 1 && await Promise.race([expired, started]);
     if (reason) throw reason;
     return status;
@@ -44,14 +45,14 @@ export function trackChild(
     stderr,
     exit,
     kill(signal) {
-      void announced.then(async (pid) => {
-        const sent = pid === null ? null : await signalGroup(run, { pid, signal });
+      void announced.then(async (target) => {
+        const sent = target === null ? null : await signalGroup(run, { target, signal });
         if (sent === null) child.kill(signal);
       });
     },
     async isAlive() {
-      const pid = await announced;
-      return pid !== null && await signalGroup(run, { pid, signal: "0" }) === true;
+      const target = await announced;
+      return target !== null && await signalGroup(run, { target, signal: "0" }) === true;
     },
     resize: (size) => child.resize(size),
   };
@@ -60,9 +61,9 @@ export function trackChild(
 /** Whether the group was there to be signalled; null when that could not be tried. */
 async function signalGroup(
   run: TrackOptions["run"],
-  { pid, signal }: { pid: number; signal: string },
+  { target, signal }: { target: number; signal: string },
 ): Promise<boolean | null> {
-  const killer = await run(`kill -${signal.replace(/^SIG/, "")} -${pid}`).catch(() => null);
+  const killer = await run(`kill -${signal.replace(/^SIG/, "")} ${target}`).catch(() => null);
   if (!killer) return null;
   killer.stdout.cancel();
   killer.stderr.cancel();
@@ -102,7 +103,7 @@ function afterAnnouncement(
   source: ByteSource,
   token: string,
 ): { stdout: ByteSource; announced: Promise<number | null> } {
-  let announce: (pid: number | null) => void = () => {};
+  let announce: (target: number | null) => void = () => {};
   const announced = new Promise<number | null>((resolve) => announce = resolve);
   const latin = new TextDecoder("latin1");
   let seen: Uint8Array | null = new Uint8Array(0);
@@ -114,7 +115,7 @@ function afterAnnouncement(
         while (seen !== null) {
           const bytes: Uint8Array | null = await source.read();
           if (bytes !== null) seen = concat(seen, bytes);
-          const match = new RegExp(`${token} (\\d+)\\r?\\n`).exec(latin.decode(seen));
+          const match = new RegExp(`${token} (-?\\d+)\\r?\\n`).exec(latin.decode(seen));
           if (!match && bytes !== null && seen.length < LIMITS.noise) continue;
           const rest: Uint8Array = match ? seen.slice(match.index + match[0].length) : seen;
           seen = null;
