@@ -17,6 +17,7 @@ import {
   type Purpose,
 } from "./connection.ts";
 import { directNet } from "./direct_net.ts";
+import { spawnInContext } from "./spawn_in_context.ts";
 
 /** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
 const SILENCE = { ask: 2500, giveUp: 5000 };
@@ -131,7 +132,7 @@ export class HostConnection extends Connection {
     this.#endpoint = endpoint;
     this.log("info", `${this.target}: connected as ${endpoint.description}`);
     void endpoint.closed.then((reason) => this.close(reason));
-    const more = endpoint.dial ? [directNet(endpoint.dial.bind(endpoint))] : [];
+    const more = [directNet((host, port) => this.dial(host, port))];
     this.#direct = directContext(router, { id: ids.take(), host: endpoint.host, more });
     this.#starting = true;
     this.#started = this.#startCore(endpoint);
@@ -155,7 +156,7 @@ export class HostConnection extends Connection {
       this.#core = started;
       this.#coreId = id;
       tree.addCore(id, target);
-      endpoint.coreRuns?.();
+      endpoint.coreRuns?.((options) => spawnInContext(tree, id, options));
       log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
       void started.closed.then((reason) => this.close(reason));
     } catch (error) {

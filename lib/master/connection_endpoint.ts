@@ -12,7 +12,7 @@ export function connectionEndpoint(connection: SshConnection): Endpoint {
     host,
     dial: (host, port) => connection.dial(host, port),
     startCore: (line) => host.start(line),
-    coreRuns: () => host.keep(),
+    coreRuns: (spawn) => host.keep(spawn),
     closed: connection.lost.then((reason) =>
       reason ?? new HoldfastError("disconnected", `${description}: the connection was closed`)
     ),

@@ -27,13 +27,14 @@ export interface SpawnUrgency {
 export interface DirectHost extends Host {
   /** A process without more than its streams, for a core. */
   start(line: string): Promise<Child>;
-  /** One that was started is there to stay. */
-  keep(): void;
+  /** One that was started is there to stay. Where no other session is allowed, `spawn` starts what comes. */
+  keep(spawn: (options: SpawnOptions) => Promise<Child>): void;
 }
 
 /** Makes the host of `connection`. Sessions over the server's MaxSessions wait for their turn. */
 export function directHost(connection: SshConnection): DirectHost {
   const sessions = new SessionQueue();
+  let through: ((options: SpawnOptions) => Promise<Child>) | null = null;
   const start = async (kind: SessionKind, options: SessionOptions & SpawnUrgency = {}) => {
     const open = () => connection.exec(kind, options);
     const child = await (options.urgent ? sessions.now(open) : sessions.take(open));
@@ -78,8 +79,15 @@ export function directHost(connection: SshConnection): DirectHost {
     shell: null,
     home: () => "",
     start,
-    keep: () => sessions.keep(),
-    spawn,
+    keep(spawn) {
+      through = spawn;
+      sessions.keep();
+    },
+    spawn: (options) =>
+      spawn(options).catch((error) => {
+        if (through && sessions.isTaken) return through(options);
+        throw error;
+      }),
   };
 }
 

@@ -21,12 +21,17 @@ export class SessionQueue {
   /** Those that can give a session back. */
   readonly #spare: Set<() => void> = new Set();
 
+  /** All that the server allows are there to stay. */
+  get isTaken(): boolean {
+    return this.#kept >= this.#limit;
+  }
+
   /** Opens a session when there is room; the caller says `release` when the server has freed it. */
   async take<T>(open: () => Promise<T>): Promise<T> {
     let waited = false;
     for (let refusals = 0;;) {
       while (this.#open >= this.#room) {
-        if (this.#kept >= this.#limit) throw full();
+        if (this.isTaken) throw full();
         const turn = this.#turn(waited);
         for (const giveBack of [...this.#spare]) giveBack();
         await turn;

@@ -61,6 +61,22 @@ for (const maxSessions of [10, 2, 1]) {
   );
 }
 
+hosts("exec: where a host allows one session, a core shares it out", async () => {
+  await using world = await makeWorld({ maxSessions: 1 });
+  const { run } = world.workspace;
+  const exec = run.bind(world.workspace, "exec");
+  // The first, cold command comes while the core takes the session.
+  const first = await exec(["target", "cat; exit 3"], { stdin: "in\n" });
+  assertEquals([first.code, first.stdout, first.stderr], [3, "in\n", ""]);
+  const outcomes = await crowd(10, (i) => exec(["target", `echo ${i}`]));
+  assertEquals(outcomes.map(({ stdout }) => stdout), outcomes.map((_, i) => `${i}\n`));
+  const terminal = await exec(["-tt", "target", "test -t 0 && stty size; exit 6"]);
+  assertEquals([terminal.code, terminal.stdout], [6, "24 80\r\n"]);
+  const subsystem = await world.workspace.run("ssh", ["-s", "target", "nonsense"]);
+  assertEquals(subsystem.code, 1, subsystem.stderr);
+  assertEquals(await world.sshd.logins(), 1);
+});
+
 hosts("exec: a warm command makes no connection, 30 ms away", async () => {
   await using world = await makeWorld({ delay: 15 });
   const { workspace, proxy } = world;
