@@ -124,6 +124,13 @@ hosts("direct hops: what is behind sudo is root's, and a chain is one login", as
     }
   });
 
+  await t.step("ssh behind a hop: its keys stay here", async () => {
+    await using inner = await createAccount();
+    await world.workspace.addHost("inner", { user: inner.name, port: world.sshd.port });
+    assertEquals(await exec("web1,sudo,inner,local", "id -un"), fine(`${inner.name}\n`));
+    await world.workspace.run("disconnect", ["-F", world.workspace.config, "web1,sudo,inner"]);
+  });
+
   await t.step("the relay: one after the other over one login", async () => {
     const file = world.workspace.join("one");
     await Deno.writeTextFile(file, "content\n");
@@ -319,6 +326,13 @@ test.needs("sshd", "namespaces", "sudo", "su", "podman", "runc", "busybox", "bwr
       const fetched = await world.workspace.run("fetch", [target, "/tmp/there", back]);
       assertEquals([fetched.code, fetched.stderr], [0, ""]);
       assertEquals(await listing(back), await listing(tree));
+    });
+
+    await t.step("what cannot be done in there is said", async () => {
+      const words = ["-W", "127.0.0.1:1", `web1,sudo,podman=${box.name}`];
+      const { code, stdout, stderr } = await world.workspace.run("ssh", words);
+      assertEquals([code, stdout], [255, ""]);
+      assertMatch(stderr, /^holdfast: web1,sudo,podman=\S+: it cannot connect to other hosts\r\n$/);
     });
 
     await t.step("su, sudo there, another namespace and a sandbox: six deep", async () => {
