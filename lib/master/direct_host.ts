@@ -85,7 +85,7 @@ export function directHost(connection: SshConnection): DirectHost {
     },
     spawn: (options) =>
       spawn(options).catch((error) => {
-        if (through && sessions.isTaken) return through(options);
+        if (through && error.kind === "limit" && sessions.isTaken) return through(options);
         throw error;
       }),
   };

@@ -268,6 +268,9 @@ hosts("direct hops: a password is asked once, and leaves no trace", async (t) =>
       const { code, stdoutBytes, stderr } = await workspace.run("exec", args, { stdin: bytes });
       assertEquals([code, stdoutBytes, stderr], [0, bytes, ""]);
     }
+    const { code, stdout, stderr } = await exec("web1,sudo", "echo out; echo err >&2; exit 3");
+    assertEquals([code, stdout, stderr], [3, "out\n", "err\n"]);
+    assertEquals((await exec("web1,sudo", "kill -TERM $$")).code, 143);
   });
 
   await t.step("who may not, whatever the password", async () => {
