@@ -36,6 +36,9 @@ export function withoutRuntimes(
       }`,
     );
   });
+  // What built files have left in our own home is a runtime, too.
+  const unpacked = `${Deno.env.get("HOME")}/.cache/holdfast`;
+  if (exists(unpacked)) mounts = { [unpacked]: { empty: "1g" }, ...mounts };
   for (const [path, mount] of Object.entries(mounts)) {
     const at = quote(path);
     if (typeof mount === "object") {
