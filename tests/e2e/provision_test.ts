@@ -430,6 +430,18 @@ containers(
   },
 );
 
+for (const runtime of ["node", "bun"] as const) {
+  containers(`bootstrap: its core goes on to a context on ${runtime}`, async () => {
+    await using world = await World.create({ sudo: "nopasswd" });
+    await using box = await startContainer({ runtimes: [runtime] });
+    const stack = `web1,sudo,podman=${box.name}`;
+    const { stdout, stderr } = await world.run("exec", `${stack},local`, "echo nested");
+    assertEquals([stdout, stderr], ["nested\n", ""]);
+    const runtimes = (await world.status()).map(({ runtime }) => runtime);
+    assertEquals(runtimes, ["deno", "deno", runtime, runtime]);
+  });
+}
+
 containers("provision: a password is asked for once, whatever the hop is given", async () => {
   const password = "s3cret-word";
   await using world = await World.create({ sudo: "password", password });
