@@ -50,6 +50,8 @@ export class HopConnection extends Connection {
   readonly #options: HopConnectionOptions;
   /** What stands for it behind a host without a core. */
   #host: HostConnection | null = null;
+  /** It was not only opened, but used since. */
+  #used = false;
   /** Its context; 0 before there is one. */
   #id = 0;
   #runtime: string | null = null;
@@ -81,9 +83,18 @@ export class HopConnection extends Connection {
     throw new HoldfastError("connect", `${this.target}: its context connects to other hosts`);
   }
 
-  protected async contextFor(purpose: Purpose, reached: Promise<void>): Promise<number> {
+  protected async contextFor(
+    purpose: Purpose,
+    reached: Promise<void>,
+    provision: ProvisionPolicy,
+  ): Promise<number> {
     await reached;
-    if (this.#host) return await this.#host.open(purpose);
+    if (this.#host) {
+      // What it goes through is used as well, and may be given a runtime: this is then outgrown.
+      if (this.#used) await this.#options.above.open("hop", { provision });
+      this.#used = true;
+      return await this.#host.open(purpose);
+    }
     if (purpose === "files") await this.tree.require(this.#id, "files");
     if (purpose === "net") await this.tree.require(this.#id, "net");
     if (purpose === "terminal") await this.tree.require(this.#id, "terminals");
@@ -207,7 +218,11 @@ export class HopConnection extends Connection {
   }
 
   protected details(): ConnectionDetails {
-    if (this.#host) return this.#host.status();
+    if (this.#host) {
+      const { description, state, runtime, context, provision, received, sent } = this.#host
+        .status();
+      return { description, state, runtime, context, provision, received, sent };
+    }
     const state = this.#id === 0 ? "connecting" : "ready";
     const context = this.#id || null;
     return {

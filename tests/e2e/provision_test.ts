@@ -400,11 +400,15 @@ containers(
     await using first = await startContainer({ libraries: true });
     await using second = await startContainer({ libraries: true });
     const stack = `web1,sudo,podman=${first.name}`;
-    const { code, stdout, stderr } = await world.run("exec", stack, "cat /etc/passwd; id -u");
+    const words = ["exec", "--provision=always", stack, "cat /etc/passwd; id -u"];
+    const { code, stdout, stderr } = await world.run(...words);
     assertEquals([code, stdout, stderr], [0, "root:x:0:0:root:/root:/bin/sh\n0\n", ""]);
+    const runtimes = async () => (await world.status()).map(({ runtime }) => runtime);
+    assertEquals(await runtimes(), ["deno", "deno", "deno"], await world.log());
     const before = world.proxy.bytesToServer;
     const nested = await world.run("exec", `web1,sudo,podman=${second.name},local`, "echo nested");
     assertEquals([nested.stdout, nested.stderr], ["nested\n", ""]);
+    assertEquals(await runtimes(), Array(5).fill("deno"), await world.log());
     assert(world.proxy.bytesToServer - before < LITTLE);
   },
 );
@@ -430,12 +434,29 @@ containers(
   },
 );
 
+containers(
+  "provision auto: a stack is served directly first, and goes by contexts later",
+  async () => {
+    await using world = await World.create({ sudo: "nopasswd" });
+    await using box = await startContainer({ libraries: true });
+    const stack = `web1,sudo,podman=${box.name}`;
+    for (const expected of [[null, null, null], ["deno", null, null], ["deno", "deno", "deno"]]) {
+      const { stdout, stderr } = await world.run("exec", stack, "echo hi");
+      assertEquals([stdout, stderr], ["hi\n", ""]);
+      await world.settled();
+      const runtimes = (await world.status()).map(({ runtime }) => runtime);
+      assertEquals(runtimes, expected, await world.log());
+    }
+  },
+);
+
 for (const runtime of ["node", "bun"] as const) {
   containers(`bootstrap: its core goes on to a context on ${runtime}`, async () => {
     await using world = await World.create({ sudo: "nopasswd" });
     await using box = await startContainer({ runtimes: [runtime] });
     const stack = `web1,sudo,podman=${box.name}`;
-    const { stdout, stderr } = await world.run("exec", `${stack},local`, "echo nested");
+    const words = ["exec", "--provision=always", `${stack},local`, "echo nested"];
+    const { stdout, stderr } = await world.run(...words);
     assertEquals([stdout, stderr], ["nested\n", ""]);
     const runtimes = (await world.status()).map(({ runtime }) => runtime);
     assertEquals(runtimes, ["deno", "deno", runtime, runtime]);
@@ -447,7 +468,9 @@ containers("provision: a password is asked for once, whatever the hop is given",
   await using world = await World.create({ sudo: "password", password });
   const asked = world.workspace.join("asked");
   const answer = `--password-command=echo x >>${asked}; echo ${password}`;
-  const { code, stdout, stderr } = await world.run("exec", answer, "web1,sudo", "id -u");
+  const { code, stdout, stderr } = await world.run(
+    ...["exec", "--provision=always", answer, "web1,sudo", "id -u"],
+  );
   assertEquals([code, stdout, stderr], [0, "0\n", ""]);
   assertEquals(await Deno.readTextFile(asked), "x\n");
   assertEquals((await world.status()).map(({ runtime }) => runtime), ["deno", "deno"]);
