@@ -7,7 +7,7 @@ import { type DelayProxy, startDelayProxy } from "../support/delay_proxy.ts";
 import { type Outcome, Workspace } from "../support/holdfast.ts";
 import { startContainer } from "../support/container.ts";
 import { startSshd, type TestSshd } from "../support/sshd.ts";
-import type { Mount } from "../support/without_runtimes.ts";
+import { type Mount, rootsHome } from "../support/without_runtimes.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -18,7 +18,6 @@ const containers = test.needs(
   ...["sudo", "podman", "runc", "busybox"],
 );
 
-const ROOTS_HOME = /^root:(?:[^:]*:){4}([^:]*)/m.exec(Deno.readTextFileSync("/etc/passwd"))![1];
 /** More bytes than the first stage, but less than that and a core. */
 const CORE = 11_000;
 /** More bytes than some connections with their cores, but much less than a runtime. */
@@ -59,7 +58,7 @@ class World implements AsyncDisposable {
   ): Promise<World> {
     const file = await builtFile();
     await using stack = new AsyncDisposableStack();
-    const root = { [ROOTS_HOME]: { empty: "1g" } };
+    const root = { [rootsHome()]: { empty: "1g" } };
     const sshd: TestSshd = stack.use(await startSshd({ mounts: { ...root, ...mounts } }));
     const account = stack.use(await createAccount({ shell: "/bin/sh", ...options }));
     const proxy = stack.use(startDelayProxy({ port: sshd.port }));
