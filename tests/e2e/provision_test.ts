@@ -409,6 +409,9 @@ containers(
     assertEquals([nested.stdout, nested.stderr], ["nested\n", ""]);
     assertEquals(await runtimes(), Array(5).fill("deno"), await world.log());
     assert(world.proxy.bytesToServer - before < LITTLE);
+    const { stdout: removed } = await world.run("unprovision", stack);
+    assertMatch(removed, /^removed \/root\/\.cache\/holdfast\/[0-9a-f]{64}\n$/);
+    assertEquals(await first.run("/bin/busybox", "find", "/root"), "/root\n/root/.profile\n");
   },
 );
 
