@@ -50,6 +50,8 @@ export class HopConnection extends Connection {
   readonly #options: HopConnectionOptions;
   /** What stands for it behind a host without a core. */
   #host: HostConnection | null = null;
+  /** The built file was brought for it: a context that asks again and again gets it once. */
+  #brought = false;
   /** It was not only opened, but used since. */
   #used = false;
   /** Its context; 0 before there is one. */
@@ -241,7 +243,10 @@ export class HopConnection extends Connection {
     const { above, provision, provisioner } = this.#options;
     const { tree, log } = this;
     try {
-      if (provision === "never") throw new HoldfastError("refused", "it is not to be provisioned");
+      if (provision === "never" || this.#brought) {
+        throw new HoldfastError("refused", "it is not to be provisioned, or has been already");
+      }
+      this.#brought = true;
       return { ok: await bringPayload(above, { target, tree, log, files: provisioner.files }) };
     } catch (error) {
       return { error: { ...toHoldfastError(error).toWire() } };
