@@ -496,13 +496,25 @@ hosts("provision: the built file is found by whatever name it was called", async
   assertEquals((await world.status())[0].runtime, "deno", await world.log());
 });
 
-containers("provision: a container without libraries is told, before bytes are sent", async () => {
+containers("provision: what a container lacks is told, before bytes are sent", async () => {
   await using world = await World.create({ sudo: "nopasswd", runtimes: ["node"] });
   await using box = await startContainer();
-  const { code, stderr } = await world.run("exec", `web1,sudo,podman=${box.name}`, "true");
-  assertEquals(code, 255);
-  assertMatch(stderr, /: Cannot provision: it has no \/lib64\/ld-linux-x86-64.so.2 \(glibc\)\n$/);
-  const never = ["exec", "--provision=never", `web1,sudo,podman=${box.name}`, "true"];
+  const stack = `web1,sudo,podman=${box.name}`;
+  const change = (script: string) => box.run("/bin/busybox", "sh", "-c", script);
+  const loader = "/lib64/ld-linux-x86-64.so.2";
+  const steps = [
+    ["", `it has no ${loader} (glibc)`],
+    ["busybox mkdir /lib; : >/lib/ld-musl-x86_64.so.1", "it has musl, and the runtime needs glibc"],
+    [`busybox mkdir /lib64; : >${loader}`, "it has no libc.so.6"],
+    [": >/lib64/libc.so.6", "its glibc is older than 2.27"],
+    ["echo GLIBC_2.27 >/lib64/libc.so.6", "it has no libdl.so.2"],
+  ];
+  for (const [script, why] of steps) {
+    await change(script);
+    const { code, stderr } = await world.run("exec", stack, "true");
+    assertEquals([code, stderr], [255, `holdfast: ${stack}: Cannot provision: ${why}\n`]);
+  }
+  const never = ["exec", "--provision=never", stack, "true"];
   assertMatch((await world.run(...never)).stderr, /: the target has no deno, node or bun\n$/);
 });
 
