@@ -12,14 +12,15 @@ export const options = { ...COMMON_OPTIONS } satisfies OptionTable;
 export async function run(args: string[]): Promise<number> {
   await parseOptions(args, options);
   const { coreSource } = await import("../sources/core_source.ts");
-  const { compressed } = await coreSource();
+  const { bytes } = await coreSource();
   const inflate = async (bytes: Uint8Array): Promise<string> => {
     const inflated = new Blob([bytes as BlobPart]).stream()
       .pipeThrough(new DecompressionStream("deflate-raw"));
     return await new Response(inflated).text();
   };
   // As a first stage leaves it (`parent/first_stage.ts`).
-  Object.assign(globalThis, { holdfast: { core: compressed, inflate } });
-  (0, eval)(await inflate(compressed));
+  const source = await inflate(bytes);
+  Object.assign(globalThis, { holdfast: { source, inflate } });
+  (0, eval)(source);
   return await new Promise(() => {});
 }

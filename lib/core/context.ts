@@ -16,11 +16,12 @@ export interface Started {
   close?(): Promise<void>;
 }
 
-/** The core as it was received: what children are started from. */
+/** What children are started from. */
 export interface CoreToSend {
-  /** Raw deflate. */
-  compressed: Uint8Array;
-  /** sha256 of `compressed`, hex. */
+  /** The core's script: as it is, or as raw deflate, which costs the child more time and a slow link less. */
+  bytes: Uint8Array;
+  isCompressed: boolean;
+  /** sha256 of the script, hex. */
   hash: string;
 }
 

@@ -14,9 +14,9 @@ import { nodeProcesses, nodeStdio } from "./processes_node.ts";
 import { start as startProcesses } from "./process_service.ts";
 import { Router } from "./router.ts";
 
-/** What the first stage leaves for us: the core as it was received, and how it was inflated. */
+/** What the first stage leaves for us: the core's script, and how modules are inflated. */
 interface FirstStage {
-  core: Uint8Array;
+  source: string;
   inflate(bytes: Uint8Array): Promise<string>;
 }
 
@@ -28,13 +28,13 @@ interface Birth {
   owner: string;
 }
 
-async function main({ core, inflate }: FirstStage): Promise<void> {
+async function main({ source, inflate }: FirstStage): Promise<void> {
   const onDeno = "Deno" in globalThis;
   if (onDeno) restoreEnvironment();
   const host: ProcessHost = onDeno ? denoProcesses : nodeProcesses();
   const transport: Transport = onDeno ? denoStdio() : nodeStdio();
-  const digest = await crypto.subtle.digest("SHA-256", core as BufferSource);
-  const hash = hex(new Uint8Array(digest));
+  const bytes = new TextEncoder().encode(source);
+  const hash = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
   await transport.write(encodeGreeting({ runtime: host.runtime }, hash));
   const { greeting, rest } = await readGreeting(transport);
   checkVersion(greeting);
@@ -56,8 +56,8 @@ async function main({ core, inflate }: FirstStage): Promise<void> {
   const link = new Link(parents[0], transport);
   router.setParent(link);
   const importer = new Importer(router, { core: CORE_MODULES, inflate });
-  const compressed = { compressed: core, hash };
-  const context = new Context({ router, host, name, owner, importer, core: compressed, ids });
+  const core = { bytes, isCompressed: false, hash };
+  const context = new Context({ router, host, name, owner, importer, core, ids });
   router.onGone((id) => ids.release(id));
   context.start(startProcesses);
   router.setStandardHandler(SHUTDOWN, ({ auth }) => {

@@ -10,7 +10,7 @@ import { LIMITS } from "./limits.ts";
 
 export interface Greeting {
   version: number;
-  /** sha256 of the compressed core as hex; zeros where no core was sent. */
+  /** sha256 of the core as hex; zeros where no core was sent. */
   coreHash: string;
   body: JsonObject;
 }

@@ -161,7 +161,7 @@ export class HostConnection extends Connection {
     const title = contextTitle({ name: target, owner: tree.owner });
     try {
       const core = await coreSource();
-      const child = await endpoint.startCore(firstStage(core.compressed.length, { title }));
+      const child = await endpoint.startCore(firstStage(core, { title }));
       await this.#join(child);
     } catch (error) {
       const expired = passwordExpiry((error as Error).message, endpoint.description);

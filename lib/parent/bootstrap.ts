@@ -73,7 +73,7 @@ export async function bootstrap(
     // All at once, so that starting a context costs one round trip.
     const greeting = birthGreeting(router, options);
     const { core, builtIn } = options;
-    const sent = (builtIn ? Promise.resolve() : transport.write(core.compressed))
+    const sent = (builtIn ? Promise.resolve() : transport.write(core.bytes))
       .then(() => transport.write(greeting));
     sent.catch(() => {});
     const read = await Promise.race([readGreeting(listened ?? transport), late]);

@@ -1,7 +1,8 @@
 /**
  * The command line that turns a login shell into a context: finds deno, bun or node, reads exactly the
- * compressed core from standard input and runs it. Used by every connection method that has a shell.
+ * core from standard input and runs it. Used by every connection method that has a shell.
  */
+import type { CoreToSend } from "../core/context.ts";
 
 /** Printed where no runtime is found; the target is then served directly. */
 export const NO_RUNTIME = "holdfast-no-runtime";
@@ -14,22 +15,23 @@ function script(alsoTry: string): string {
   return `l=/usr/local/bin;for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun $l/deno $l/bun node ` +
     `$l/node ~/.nvm/versions/node/*/bin/node${alsoTry} \${XDG_CACHE_HOME:-~/.cache}/holdfast/*/deno;do ` +
     `p=$(command -v $r)&&case $p in */holdfast/*/deno)[ -O $p ]&&$p -V||continue;;/*);;*)continue;esac&&case \${p##*/} in d*)HF_D=$DENO_DIR DENO_DIR=/dev/null/d ` +
-    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --ext=js --no-config --no-lock "$0";;*)exec "$p" -e "$0";esac;done;` +
+    `DENO_NO_UPDATE_CHECK=1 exec "$p" run -A --no-config "data:text/javascript,$0";;*)exec "$p" -e "$0";esac;done;` +
     `echo ${NO_RUNTIME};eval $1`;
 }
 
-/** `size`: bytes of the compressed core (raw deflate). `title`: what `ps` shows of the context. */
-function source(size: number, title: string): string {
-  return `/*${title}*/const D=globalThis.Deno,N=${size},b=new Uint8Array(N);` +
+/** `title`: what `ps` shows of the context. */
+function source({ bytes, isCompressed }: CoreToSend, title: string): string {
+  return `/*${title}*/const G=globalThis,D=G.Deno,N=${bytes.length},b=new Uint8Array(N);` +
     `for(let o=0;o<N;)try{o+=(D?D.stdin.readSync(b.subarray(o)):require("fs").readSync(0,b,o,N-o))||process.exit(1)}` +
-    `catch(e){if(e.code=="EAGAIN")continue;throw e}` +
+    `catch(e){if(e.code=="EAGAIN");else throw e}` +
     `const I=async b=>D?new Response(new Response(b).body.pipeThrough(new DecompressionStream("deflate-raw"))).text()` +
-    `:require("zlib").inflateRawSync(b).toString();` +
-    `globalThis.holdfast={core:b,inflate:I};I(b).then(eval)`;
+    `:require("zlib").inflateRawSync(b).toString(),` +
+    `S=s=>{G.holdfast={source:s,inflate:I};G.eval(s)};` +
+    (isCompressed ? `I(b).then(S)` : `S(new TextDecoder().decode(b))`);
 }
 
 /** Characters of a name in a title; longer ones lose their middle. */
-const TITLE = 50;
+const TITLE = 32;
 
 /** What `ps` shows of a context: what it is, and whose. Only harmless characters are kept. */
 export function contextTitle({ name, owner }: { name: string; owner: string }): string {
@@ -51,12 +53,12 @@ export interface FirstStageOptions {
   otherwise?: string;
 }
 
-/** The first stage for a core of `size` compressed bytes; under 1 KiB with any title of `contextTitle`. */
+/** The first stage for a core; under 1 KiB with any title of `contextTitle`. */
 export function firstStage(
-  size: number,
+  core: CoreToSend,
   { title = "holdfast", alsoTry = null, otherwise }: FirstStageOptions = {},
 ): string {
   const harmless = alsoTry !== null && /^\/[\w./@+-]{1,160}$/.test(alsoTry) ? ` ${alsoTry}` : "";
   const more = otherwise === undefined ? "" : ` '${otherwise}'`;
-  return `exec sh -c '${script(harmless)}' '${source(size, title)}'${more}`;
+  return `exec sh -c '${script(harmless)}' '${source(core, title)}'${more}`;
 }

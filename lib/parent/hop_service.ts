@@ -90,8 +90,8 @@ class HopService {
     const core = this.#context.core!;
     const birth = { id, name, owner, core };
     const title = contextTitle({ name, owner });
-    const after = core.compressed.length + birthGreeting(router, birth).length;
-    const line = firstStage(core.compressed.length, {
+    const after = core.bytes.length + birthGreeting(router, birth).length;
+    const line = firstStage(core, {
       title,
       alsoTry: isProvisioned(host.runtimePath) ? null : host.runtimePath,
       otherwise: provision ? shellAfter(after) : undefined,

@@ -86,7 +86,7 @@ export function coreStart(
 ): { line: string; builtIn: boolean } {
   if (coreHash === core.hash) return { line: builtInLine(directory, title), builtIn: true };
   const alsoTry = `${directory}/deno`;
-  return { line: firstStage(core.compressed.length, { title, alsoTry }), builtIn: false };
+  return { line: firstStage(core, { title, alsoTry }), builtIn: false };
 }
 
 function builtInLine(directory: string, title: string): string {

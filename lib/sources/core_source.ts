@@ -16,7 +16,10 @@ export function coreSource(): Promise<CoreToSend> {
 
 async function build(): Promise<CoreToSend> {
   const entry = new URL("../core/context_main.ts", import.meta.url);
-  const compressed = builtScript("core") ?? await bundleScript(entry, { format: "iife" });
-  const digest = await crypto.subtle.digest("SHA-256", compressed as BufferSource);
-  return { compressed, hash: hex(new Uint8Array(digest)) };
+  const bytes = builtScript("core") ?? await bundleScript(entry, { format: "iife" });
+  const script = new Blob([bytes as BlobPart]).stream().pipeThrough(
+    new DecompressionStream("deflate-raw"),
+  );
+  const digest = await crypto.subtle.digest("SHA-256", await new Response(script).arrayBuffer());
+  return { bytes, isCompressed: true, hash: hex(new Uint8Array(digest)) };
 }

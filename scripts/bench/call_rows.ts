@@ -63,7 +63,7 @@ export const callRows: Row[] = [
       const frames = await sent();
       await client.ask({ do: "call", target, count: 1 });
       const called = await sent();
-      const core = (await coreSource()).compressed.length;
+      const core = await coreSource();
       const title = contextTitle({ name: target, owner: `user@host:12345` });
       const line = firstStage(core, { title }).length;
       const parts = { mitogen: await peer(world, (process) => process) };
@@ -71,10 +71,10 @@ export const callRows: Row[] = [
         ? null
         : (await parts.mitogen.ask({ do: "bytes" })).bytes as number;
       return {
-        values: { holdfast: line + core + frames, mitogen },
+        values: { holdfast: line + core.bytes.length + frames, mitogen },
         notes: [
-          `command line ${line}, core ${core}, frames ${frames}; mitogen's are up to its first function call, ` +
-          `which takes ${line + core + called} here`,
+          `command line ${line}, core ${core.bytes.length}, frames ${frames}; mitogen's are up to its first function call, ` +
+          `which takes ${line + core.bytes.length + called} here`,
         ],
         failed: false,
       };

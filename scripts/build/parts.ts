@@ -17,7 +17,7 @@ const NATIVE = ["cpu-features", "./crypto/build/Release/sshcrypto.node"];
 /** By the file's name in the archive. */
 export async function compileParts({ commit }: { commit: string }): Promise<Map<string, string>> {
   const core = await coreSource();
-  const scripts: Record<string, string> = { core: core.compressed.toBase64() };
+  const scripts: Record<string, string> = { core: core.bytes.toBase64() };
   for (const id of OWN_MODULES) scripts[id] = (await ownModule(id)).source.toBase64();
   const info: BuildInfo = { commit, coreHash: core.hash };
   const parts = new Map([["help.mjs", await compile(info, DAEMON)]]);

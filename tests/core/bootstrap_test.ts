@@ -51,7 +51,7 @@ async function target(...runtimes: Runtime[]): Promise<Target> {
     home,
     async start({ shell = ["sh"], before = "", command, env = {}, deadline, wrapper = [] } = {}) {
       const core = await coreSource();
-      const line = before + (command ?? firstStage(core.compressed.length));
+      const line = before + (command ?? firstStage(core));
       const all = { HOME: home.path, PATH: tools.path, SHELL: "/bin/sh", ...env };
       const words = ["/usr/bin/env", "-i", ...Object.entries(all).map(([k, v]) => `${k}=${v}`)];
       const child = await denoHost.spawn({
@@ -293,7 +293,7 @@ test.needs("linux", "deno")("bootstrap: a runtime's name is shown safely", async
 });
 
 test("bootstrap: everything is sent before anything is heard, so that it costs one round trip", async () => {
-  const core = { compressed: new Uint8Array(1000).fill(7), hash: "0".repeat(64) };
+  const core = { bytes: new Uint8Array(1000).fill(7), isCompressed: true, hash: "0".repeat(64) };
   const sent: number[] = [];
   let total = 0;
   const heard = Promise.withResolvers<Uint8Array | null>();

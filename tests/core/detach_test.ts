@@ -14,7 +14,7 @@ import { test } from "../support/test.ts";
 /** Starts a context with a command that waits for `fifo` and may stay, and cuts its link. */
 async function leave(fifo: string, { detach }: { detach: boolean }) {
   const core = await coreSource();
-  const child = await denoHost.spawn({ command: firstStage(core.compressed.length) });
+  const child = await denoHost.spawn({ command: firstStage(core) });
   const router = new Router({ id: 0 });
   const started = await bootstrap(router, child, {
     id: 1,

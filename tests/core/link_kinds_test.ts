@@ -87,7 +87,7 @@ async function onRuntime(runtime: Runtime): Promise<Bench> {
   const core = await coreSource();
   const child = await denoHost.spawn({
     command: ["/usr/bin/env", "-i", `HOME=${home.path}`, `PATH=${bin}`, "SHELL=/bin/sh"]
-      .concat("/bin/sh", "-c", firstStage(core.compressed.length)),
+      .concat("/bin/sh", "-c", firstStage(core)),
   });
   const parent = new Router({ id: 0 });
   const started = await bootstrap(parent, child, { id: 1, name: "t", owner: "t", core });

@@ -28,7 +28,7 @@ const json = Buffer.from(JSON.stringify({ runtime: "deno" }));
 const head = Buffer.alloc(46);
 Buffer.from([0xff, 0, 0x48, 0x4f, 0x4c, 0x44, 0x0d, 0x0a]).copy(head);
 head.writeUInt16BE(1, 8);
-crypto.createHash("sha256").update(core).digest().copy(head, 10);
+crypto.createHash("sha256").update(require("zlib").inflateRawSync(core)).digest().copy(head, 10);
 head.writeUInt32BE(json.length, 42);
 process.stdout.write(Buffer.concat([head, json]));
 let heard = Buffer.alloc(0);

@@ -81,7 +81,7 @@ for (const runtime of ["deno", "node", "bun"] as Runtime[]) {
   test.needs(...needs, runtime)(`podman: the core runs inside (${runtime})`, async () => {
     await using box = await startContainer({ runtimes: [runtime] });
     const core = await coreSource();
-    const line = firstStage(core.compressed.length);
+    const line = firstStage(core);
     const child = await open(denoHost, { method: "podman", argument: box.name, line });
     const router = new Router({ id: 0 });
     const started = await bootstrap(router, child, { id: 1, name: "t", owner: "t", core });

@@ -88,7 +88,7 @@ for (const [name, shell] of Object.entries({ dash: ["dash"], bash: ["bash"], bus
     assertEquals(await Deno.readFile(`${directory}/holdfast`), await Deno.readFile(file.path));
     assertEquals((await Deno.stat(`${home}/.cache/holdfast`)).mode! & 0o777, 0o700);
     assert(there.length > 1, "in pieces");
-    const core = { compressed: new Uint8Array(3), hash: CORE };
+    const core = { bytes: new Uint8Array(3), isCompressed: true, hash: CORE };
     const { line, builtIn } = coreStart(place, { core, title: "it's" });
     assert(builtIn);
     await become(line);
@@ -120,7 +120,7 @@ test.needs("linux")(
 );
 
 test.needs("linux")("provision: another core than ours is replaced by ours", async () => {
-  const core = { compressed: new Uint8Array(12_345), hash: "e".repeat(64) };
+  const core = { bytes: new Uint8Array(12_345), isCompressed: true, hash: "e".repeat(64) };
   const directory = `/home/ann/.cache/holdfast/${"d".repeat(64)}`;
   const { line, builtIn } = coreStart({ directory, coreHash: CORE }, { core, title: "t" });
   assertEquals(builtIn, false);
@@ -182,7 +182,7 @@ test.needs("linux")(
   async () => {
     const script = "printf 'noise\\nholdfast-no-runtime\\nhf:shell\\n';cat >/dev/null";
     const child = await denoHost.spawn({ command: ["sh", "-c", script], cwd: "/" });
-    const core = { compressed: new Uint8Array(3), hash: CORE };
+    const core = { bytes: new Uint8Array(3), isCompressed: true, hash: CORE };
     const options = { id: 1, name: "t", owner: "t", core, keepsShell: true };
     const error = await assertRejects(
       () => bootstrap(new Router({ id: 0 }), child, options),
