@@ -3,11 +3,12 @@
  * without a core it is a connection to a host like any other, whose way is the tool of its method.
  */
 import { SHUTDOWN } from "../core/constants.ts";
-import { HoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
 import type { Host } from "../core/host.ts";
 import { decodeJson, type JsonObject } from "../core/json.ts";
 import { printable } from "../core/printable.ts";
+import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import type { DialledTransport } from "../master/endpoint.ts";
 import { hopEndpoint } from "../master/hop_endpoint.ts";
 import { CONNECTION_METHODS } from "../parent/connection_methods.ts";
@@ -18,10 +19,14 @@ import {
   type ConnectionOptions,
   type Purpose,
 } from "./connection.ts";
+import { bringPayload } from "./payload_way.ts";
+import type { Provisioner } from "./provisioner.ts";
 import { HostConnection } from "./host_connection.ts";
 
 /** Milliseconds that a hop has to answer, its questions not counted. */
 const DEADLINE = 30_000;
+/** Deadlines that it takes at most to give it a runtime, from a file that is there. */
+const UNPACKING = 10;
 /** How often one hop may ask for a password, and characters of a tool's words in the question. */
 const QUESTIONS = 3;
 const PROMPT = 200;
@@ -34,6 +39,9 @@ export interface HopConnectionOptions extends ConnectionOptions {
   argument?: string;
   /** Whom to be in a container. */
   user?: string;
+  /** Whether what lacks a runtime, on the way or at its end, is given one. */
+  provision: ProvisionPolicy;
+  provisioner: Provisioner;
   /** A password that need not be asked for; used once. */
   password?: string;
 }
@@ -64,6 +72,10 @@ export class HopConnection extends Connection {
     return this.#host?.direct ?? null;
   }
 
+  override get isOutgrown(): boolean {
+    return this.#host !== null && this.#options.above.direct === null;
+  }
+
   override async dial(host: string, port: number): Promise<DialledTransport> {
     if (this.#host) return await this.#host.dial(host, port);
     throw new HoldfastError("connect", `${this.target}: its context connects to other hosts`);
@@ -80,9 +92,9 @@ export class HopConnection extends Connection {
 
   protected async reach(): Promise<void> {
     const { tree, target, log } = this;
-    const { above, method, argument, user } = this.#options;
+    const { above, method, argument, user, provision } = this.#options;
     const { router } = tree;
-    const parent = await above.open("hop");
+    const parent = await above.open("hop", { provision });
     if (above.direct) return await this.#reachDirectly(above.direct);
     await tree.require(parent, "hops");
     if (this.reason) throw this.reason;
@@ -96,7 +108,7 @@ export class HopConnection extends Connection {
     const watch = setInterval(() => {
       if (this.#asking > 0) return;
       this.close(new HoldfastError("timeout", `${target}: it was not open in time`));
-    }, 2 * DEADLINE);
+    }, (provision === "never" ? 2 : UNPACKING) * DEADLINE);
     try {
       const args: OpenHopArguments = {
         id,
@@ -106,6 +118,7 @@ export class HopConnection extends Connection {
         name: target,
         ask: asked,
         deadline: DEADLINE,
+        provision: provision !== "never",
       };
       const reply = await router.call(parent, {
         service: "hop",
@@ -141,10 +154,10 @@ export class HopConnection extends Connection {
 
   /** Through its tool, which is composed into each command. */
   async #reachDirectly(host: Host): Promise<void> {
-    const { above, method, argument, user } = this.#options;
+    const { above, method, argument, user, provisioner } = this.#options;
     const { key, target, tree, log } = this;
     const connection = new HostConnection({
-      ...{ key, target, tree, log, above: null },
+      ...{ key, target, tree, log, above: null, provisioner },
       reach: (signal) =>
         hopEndpoint(host, {
           hop: { method, argument, user, label: target },
@@ -202,9 +215,22 @@ export class HopConnection extends Connection {
       state,
       runtime: this.#runtime,
       context,
+      provision: null,
       received: 0,
       sent: 0,
     };
+  }
+
+  /** The built file that this hop is to be given, to the context that opens it. */
+  async #bring(target: string): Promise<JsonObject> {
+    const { above, provision, provisioner } = this.#options;
+    const { tree, log } = this;
+    try {
+      if (provision === "never") throw new HoldfastError("refused", "it is not to be provisioned");
+      return { ok: await bringPayload(above, { target, tree, log, files: provisioner.files }) };
+    } catch (error) {
+      return { error: { ...toHoldfastError(error).toWire() } };
+    }
   }
 
   #shutDown(id: number): void {
@@ -216,7 +242,11 @@ export class HopConnection extends Connection {
     let answer: string | null = null;
     this.#asking++;
     try {
-      const { prompt } = decodeJson(payload);
+      const { prompt, payload: wanted } = decodeJson(payload);
+      if (wanted !== undefined) {
+        const answer = await this.#bring(String(wanted));
+        return this.tree.router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, answer);
+      }
       const asks = CONNECTION_METHODS[this.#options.method].asks && ++this.#questions <= QUESTIONS;
       if (asks) answer = await this.#password(String(prompt));
     } catch {

@@ -9,6 +9,8 @@ import { findExecutable, type Runtime, sharedRuntime } from "./tools.ts";
 export interface ContainerOptions {
   /** Runtimes on its PATH. They need the machine's libraries, which it then sees. Default none. */
   runtimes?: Runtime[];
+  /** Give it the machine's libraries all the same. Default only with runtimes. */
+  libraries?: boolean;
   /** Programs of busybox besides the few that a shell needs. */
   applets?: string[];
   /** Lines of its /etc/passwd. Default root with /bin/sh. */
@@ -37,7 +39,12 @@ const LIMITS = [
 ];
 
 export async function startContainer(options: ContainerOptions = {}): Promise<Container> {
-  const { runtimes = [], applets = [], passwd = ["root:x:0:0:root:/root:/bin/sh"] } = options;
+  const {
+    runtimes = [],
+    libraries = runtimes.length > 0,
+    applets = [],
+    passwd = ["root:x:0:0:root:/root:/bin/sh"],
+  } = options;
   const name = `hf-${crypto.randomUUID().slice(0, 8)}`;
   await using root = await tempDir();
   for (const directory of ["bin", "etc", "root", "tmp"]) await Deno.mkdir(root.join(directory));
@@ -50,7 +57,7 @@ export async function startContainer(options: ContainerOptions = {}): Promise<Co
   const image = `localhost/${name}`;
   await run("sh", "-c", 'tar -C "$0" -c . | podman import - "$1"', root.path, image);
   const mounts = runtimes.map((runtime) => `${sharedRuntime(runtime)}:/bin/${runtime}:ro`);
-  if (runtimes.length) mounts.push("/lib:/lib:ro", "/lib64:/lib64:ro", "/usr/lib:/usr/lib:ro");
+  if (libraries) mounts.push("/lib:/lib:ro", "/lib64:/lib64:ro", "/usr/lib:/usr/lib:ro");
   const volumes = mounts.flatMap((mount) => ["-v", mount]);
   const container: Container = {
     name,
