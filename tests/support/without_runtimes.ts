@@ -36,6 +36,9 @@ export function withoutRuntimes(
       }`,
     );
   });
+  // What this machine's root was given by provisioning is a runtime, too.
+  const cache = `${rootsHome()}/.cache/holdfast`;
+  if (exists(cache)) script.push(`mount -t tmpfs -o mode=700 tmpfs ${quote(cache)}`);
   for (const [path, mount] of Object.entries(mounts)) {
     const at = quote(path);
     if (typeof mount === "object") {
@@ -44,6 +47,10 @@ export function withoutRuntimes(
   }
   script.push('exec "$@"');
   return ["unshare", "--mount", "sh", "-c", script.join("\n"), "sh", ...command];
+}
+
+function rootsHome(): string {
+  return /^root:(?:[^:]*:){4}([^:]*)/m.exec(Deno.readTextFileSync("/etc/passwd"))?.[1] ?? "/root";
 }
 
 function directoriesWithRuntimes(): Map<string, string[]> {
