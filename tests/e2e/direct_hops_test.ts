@@ -65,6 +65,8 @@ hosts("direct hops: what is behind sudo is root's, and a chain is one login", as
     const target = `web1,sudo,local,sudo=${account.name},local`;
     const { code, stdout, stderr } = await exec(target, "id -un; echo $HOME; exit 7");
     assertEquals([code, stdout, stderr], [7, `${account.name}\n${account.home}\n`, ""]);
+    // The second waits until it is known that there is no core.
+    assertEquals((await exec(target, "true")).code, 0);
     const held = await world.connections();
     assertEquals(held.map(({ target }) => target).sort(), [
       "web1",

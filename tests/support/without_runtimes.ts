@@ -36,9 +36,9 @@ export function withoutRuntimes(
       }`,
     );
   });
-  // What this machine's root was given by provisioning is a runtime, too.
-  const cache = `${rootsHome()}/.cache/holdfast`;
-  if (exists(cache)) script.push(`mount -t tmpfs -o mode=700 tmpfs ${quote(cache)}`);
+  // Root's sessions would find what a built file has unpacked for us.
+  const cache = quote(`${rootsHome()}/.cache/holdfast`);
+  script.push(`[ ! -d ${cache} ] || mount -t tmpfs tmpfs ${cache}`);
   for (const [path, mount] of Object.entries(mounts)) {
     const at = quote(path);
     if (typeof mount === "object") {
@@ -49,8 +49,9 @@ export function withoutRuntimes(
   return ["unshare", "--mount", "sh", "-c", script.join("\n"), "sh", ...command];
 }
 
-function rootsHome(): string {
-  return /^root:(?:[^:]*:){4}([^:]*)/m.exec(Deno.readTextFileSync("/etc/passwd"))?.[1] ?? "/root";
+/** As the account has it, whatever our own environment says. */
+export function rootsHome(): string {
+  return /^root:(?:[^:]*:){4}([^:]*)/m.exec(Deno.readTextFileSync("/etc/passwd"))![1];
 }
 
 function directoriesWithRuntimes(): Map<string, string[]> {
