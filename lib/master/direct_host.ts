@@ -3,6 +3,7 @@ import { HoldfastError } from "../core/errors.ts";
 import type { Child, Host, SpawnOptions } from "../core/host.ts";
 import { type FileSession, HeldFiles } from "./held_files.ts";
 import { loginShellLine } from "./login_shell_line.ts";
+import { ReserveSession } from "./reserve_session.ts";
 import { SessionQueue } from "./session_queue.ts";
 import type { SshConnection } from "./ssh_connection.ts";
 import type { SessionKind, SessionOptions } from "./ssh_session.ts";
@@ -35,24 +36,52 @@ export interface DirectHost extends Host {
 export function directHost(connection: SshConnection): DirectHost {
   const sessions = new SessionQueue();
   let through: ((options: SpawnOptions) => Promise<Child>) | null = null;
-  const start = async (kind: SessionKind, options: SessionOptions & SpawnUrgency = {}) => {
-    const open = () => connection.exec(kind, options);
-    const child = await (options.urgent ? sessions.now(open) : sessions.take(open));
+  const start = async (kind: SessionKind, options: SessionOptions = {}) => {
+    const child = await sessions.take(() => connection.exec(kind, options));
     void child.closed.then(() => sessions.release());
+    return child;
+  };
+  const reserve = new ReserveSession(sessions, (line) => connection.exec(line));
+  /** Runs a line for any login shell now. Rejects with `limit` when nothing more is allowed. */
+  const urgently = async (line: string): Promise<Child> => {
+    const held = await reserve.run(line);
+    if (held) return held;
+    const child = await sessions.now(() => connection.exec(line));
+    void child.closed.then(() => sessions.release());
+    return child;
+  };
+  let running = 0;
+  /** From the second on, what runs at one time is signalled through the reserve. */
+  const beside = async <C extends { closed: Promise<void> }>(start: () => Promise<C>) => {
+    const end = () => {
+      if (--running === 0) reserve.drop();
+    };
+    if (running++ > 0) reserve.hold();
+    const child = await start().catch((error) => {
+      end();
+      throw error;
+    });
+    void child.closed.then(end);
     return child;
   };
   const spawn = async (options: SpawnOptions & SshSessionOptions & SpawnUrgency) => {
     const { terminal, agent, env, urgent } = options;
     const kind = sessionKind(options);
-    const token = kind || terminal ? null : crypto.randomUUID();
-    const line = kind ?? commandLine(options, token);
-    const child = await start(line, { terminal, agent, urgent, env: kind ? env : undefined });
-    if (token === null) return child;
+    if (kind || terminal) {
+      return await start(kind ?? commandLine(options, null), {
+        terminal,
+        agent,
+        env: kind ? env : undefined,
+      });
+    }
+    const token = crypto.randomUUID();
+    const line = commandLine(options, token);
+    const child = urgent ? await urgently(line) : await beside(() => start(line, { agent }));
     return trackChild(child, {
       token,
       login: connection.description,
       // By sh: fish has no kill of its own.
-      run: (line) => start(`exec sh -c '${line}'`, { urgent: true }),
+      run: (line) => urgently(loginShellLine(["sh", "-c", line])),
     });
   };
   // SFTP runs behind the login shell, too: without a server, or with a profile that prints, it is refused.
@@ -85,7 +114,7 @@ export function directHost(connection: SshConnection): DirectHost {
     },
     spawn: (options) =>
       spawn(options).catch((error) => {
-        if (through && error.kind === "limit" && sessions.isTaken) return through(options);
+        if (through && error.kind === "limit") return through(options);
         throw error;
       }),
   };

@@ -1,69 +1,71 @@
 /** Keeps to the number of sessions that an SSH server allows on one connection (MaxSessions). Used by `direct_host.ts`. */
 import { HoldfastError } from "../core/errors.ts";
 
-/** Refusals in a row, with nothing open that could end, after which it is one. */
+/** Attempts when a refusal may be out of date: sshd frees closed sessions only after all that it has read. */
+const QUICK = 3;
+/** Attempts when nothing is open that could end. */
 const PATIENCE = 10;
 
 /**
- * - Learns the limit from the server's refusals; who comes then waits, first come, first served.
- * - Once it is known, one session is left for what must not wait, such as a signal: {@linkcode now}.
+ * The limit is not known, and other programs may share it: only a refusal tells.
+ *
+ * - Who is refused waits until a session ends, first come, first served; who comes then waits behind.
  * - Who keeps a session that it could do without is asked to give it back while others wait; see {@linkcode spare}.
  */
 export class SessionQueue {
-  /** Open or being opened. */
-  #open = 0;
-  /** Open; the most there were at one time; and those that are there to stay. */
+  /** Sessions that are being opened; that are open; the most there were at one time; those that are there to stay. */
+  #opening = 0;
   #held = 0;
   #most = 0;
   #kept = 0;
-  #limit = Infinity;
+  #releases = 0;
   readonly #waiting: (() => void)[] = [];
   /** Those that can give a session back. */
   readonly #spare: Set<() => void> = new Set();
 
-  /** All that the server allows are there to stay. */
-  get isTaken(): boolean {
-    return this.#kept >= this.#limit;
+  /** Sessions that are open or may be, but for those that are there to stay. */
+  get busy(): number {
+    return this.#held + this.#opening - this.#kept;
   }
 
   /** Opens a session when there is room; the caller says `release` when the server has freed it. */
   async take<T>(open: () => Promise<T>): Promise<T> {
-    let waited = false;
-    for (let refusals = 0;;) {
-      while (this.#open >= this.#room) {
-        if (this.isTaken) throw full();
-        const turn = this.#turn(waited);
-        for (const giveBack of [...this.#spare]) giveBack();
-        await turn;
-        waited = true;
-      }
+    if (this.#waiting.length > 0) await this.#turn("push");
+    for (let attempt = 1;; attempt++) {
+      const releases = this.#releases;
       try {
-        return await this.#start(open);
+        const opened = await this.now(open);
+        this.#wake(); // there may be room for more
+        return opened;
       } catch (error) {
-        if (!isFull(error) || (this.#held === 0 && ++refusals === PATIENCE)) {
+        const alone = this.busy === 0; // nothing will end that could make room
+        if (!isFull(error) || (alone && attempt >= PATIENCE)) {
           this.#wake();
           throw error;
         }
-        this.#learn();
+        const outdated = this.#releases !== releases || this.#held < this.#most;
+        if (alone || (outdated && attempt < QUICK)) continue;
+        await this.#turn("unshift");
+        attempt = 0;
       }
     }
   }
 
   /** Opens a session at once or, with `limit`, not at all. It is released as any other. */
   async now<T>(open: () => Promise<T>): Promise<T> {
-    if (this.#open >= this.#limit) throw full();
+    this.#opening++;
     try {
-      return await this.#start(open);
-    } catch (error) {
-      if (isFull(error)) this.#learn();
-      this.#wake();
-      throw error;
+      const opened = await open();
+      this.#most = Math.max(this.#most, ++this.#held);
+      return opened;
+    } finally {
+      this.#opening--;
     }
   }
 
   release(): void {
-    this.#open--;
     this.#held--;
+    this.#releases++;
     this.#wake();
   }
 
@@ -80,34 +82,10 @@ export class SessionQueue {
     return () => this.#spare.delete(giveBack);
   }
 
-  /** Sessions for what can wait. */
-  get #room(): number {
-    return Math.min(this.#limit, Math.max(this.#limit - 1, this.#kept + 1));
-  }
-
-  async #start<T>(open: () => Promise<T>): Promise<T> {
-    this.#open++;
-    try {
-      const opened = await open();
-      this.#most = Math.max(this.#most, ++this.#held);
-      return opened;
-    } catch (error) {
-      this.#open--;
-      throw error;
-    }
-  }
-
-  /** sshd frees closed sessions only after all that it has read: one that it allowed before is refused for the moment. */
-  #learn(): void {
-    if (this.#held > 0 && this.#held >= this.#most) this.#limit = this.#held;
-  }
-
-  /** Who was woken and finds no room waits on in its place. */
-  #turn(waited: boolean): Promise<void> {
-    return new Promise((resolve) => {
-      if (waited) this.#waiting.unshift(resolve);
-      else this.#waiting.push(resolve);
-    });
+  async #turn(place: "push" | "unshift"): Promise<void> {
+    const turn = new Promise<void>((resolve) => this.#waiting[place](resolve));
+    for (const giveBack of [...this.#spare]) giveBack();
+    await turn;
   }
 
   #wake(): void {
@@ -117,9 +95,4 @@ export class SessionQueue {
 
 function isFull(error: unknown): boolean {
   return error instanceof HoldfastError && error.kind === "limit";
-}
-
-function full(): HoldfastError {
-  const text = "all that the host allows are in use (see sshd's MaxSessions)";
-  return new HoldfastError("limit", `Cannot open a session: ${text}`);
 }

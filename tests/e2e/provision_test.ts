@@ -234,7 +234,7 @@ hosts("unprovision: leaves nothing, and the host is served directly again", asyn
 hosts("provision: a cut transfer goes on where it stopped", async () => {
   await using world = await World.create();
   const { size } = await Deno.stat(await builtFile());
-  const stopped = world.proxy.freezeAfter("toServer", size / 2);
+  const stopped = world.proxy.freezeAfter("toServer", size >> 1);
   const first = world.run("exec", "--provision=always", "web1", "true");
   await stopped;
   const cut = world.proxy.cut();
