@@ -20,10 +20,10 @@ export interface OpenRequest {
   ssh?: SshOptions;
   /**
    * What the context is for: a first command need not wait for the core, a terminal needs an SSH channel, and so does
-   * a `channel` (a subsystem, an agent) where there is one; `code` has the core wherever there can be one. `net`:
+   * a `channel` (a subsystem, an agent) and `sftp` where there is one; `code` has the core wherever there can be one. `net`:
    * connections from there.
    */
-  purpose?: "command" | "code" | "files" | "terminal" | "channel" | "net";
+  purpose?: "command" | "code" | "files" | "terminal" | "channel" | "sftp" | "net";
   /** A password that need not be asked for (the relay's init block). */
   password?: string;
   /** The same for sudo, su and doas. */

@@ -53,6 +53,7 @@ export class HopConnection extends Connection {
     await reached;
     if (purpose === "files") await this.tree.require(this.#id, "files");
     if (purpose === "net") await this.tree.require(this.#id, "net");
+    if (purpose === "sftp") await this.tree.require(this.#id, "sftp");
     if (purpose === "terminal") await this.tree.require(this.#id, "terminals");
     return this.#id;
   }

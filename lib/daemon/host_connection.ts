@@ -21,6 +21,9 @@ import { directNet } from "./direct_net.ts";
 /** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
 const SILENCE = { ask: 2500, giveUp: 5000 };
 
+/** What has a channel of the host's own server. */
+const NEEDS_CHANNEL: ReadonlySet<Purpose> = new Set(["terminal", "channel", "sftp"]);
+
 export interface HostConnectionOptions extends ConnectionOptions {
   /** Reaches the endpoint; aborted when nobody wants it any more. */
   reach: (signal: AbortSignal) => Promise<Endpoint>;
@@ -58,7 +61,7 @@ export class HostConnection extends Connection {
     this.#waiting++;
     try {
       await reached;
-      if (purpose === "terminal" || purpose === "channel") return this.#direct!.id;
+      if (NEEDS_CHANNEL.has(purpose)) return this.#direct!.id;
       const first = !this.#served && this.#waiting === 1 && purpose === "command";
       this.#served = true;
       if (!first || !this.#starting) await this.#started;

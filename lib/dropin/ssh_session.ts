@@ -106,10 +106,11 @@ async function work(open: OpenWork): Promise<number> {
   return statusOf(status);
 }
 
-type Purpose = "command" | "terminal" | "channel" | "net";
+type Purpose = "command" | "terminal" | "channel" | "sftp" | "net";
 
 function purposeOf({ work, terminal, agent }: SessionPlan): Purpose {
   if (terminal) return "terminal";
   if (work.kind === "stdio") return "net";
+  if (work.kind === "subsystem" && work.name === "sftp") return "sftp";
   return agent || work.kind === "subsystem" ? "channel" : "command";
 }
