@@ -70,7 +70,7 @@ function withAgent({ agent, ssh }: SshRequest): SshOptions {
 
 async function work(open: OpenWork): Promise<number> {
   const { plan, session, context, log } = open;
-  if (open.request.forwards.length > 0) {
+  if (plan.forwards.length > 0) {
     const { startForwards }: typeof import("./port_forwards.ts") = await import(
       "./port_forwards.ts" as string
     );
