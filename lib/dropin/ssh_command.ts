@@ -56,7 +56,9 @@ async function carryOut(
   try {
     const why = beyondUs(request);
     if (why !== undefined) throw new BeyondUs(why);
-    return await runSession(request, { log, words });
+    if (request.control === undefined) return await runSession(request, { log, words });
+    const { runControl }: typeof import("./control.ts") = await import("./control.ts" as string);
+    return await runControl(request, { log, words });
   } catch (error) {
     if (!(error instanceof BeyondUs)) throw error;
     const { why } = error;
@@ -72,10 +74,9 @@ async function carryOut(
 }
 
 /** What of the request only the system's ssh can do. */
-function beyondUs({ beyond, x11, control }: SshRequest): string | undefined {
+function beyondUs({ beyond, x11 }: SshRequest): string | undefined {
   if (beyond) return beyond;
-  if (x11 && Deno.env.get("DISPLAY")) return "-X";
-  return control && `-O ${control}`;
+  return x11 && Deno.env.get("DISPLAY") ? "-X" : undefined;
 }
 
 async function usageText(): Promise<string> {

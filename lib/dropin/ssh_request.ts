@@ -62,6 +62,8 @@ export interface SshRequest {
   stdio?: Endpoint;
   /** `-O` */
   control?: ControlCommand;
+  /** `-S`: of a master of OpenSSH's, if any. Ours needs none. */
+  controlPath?: string;
   /** X11 forwarding was asked for; without a display that means nothing. */
   x11: boolean;
   /** The first option that only the system's ssh can carry out, as it was written. */
