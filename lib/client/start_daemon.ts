@@ -9,7 +9,12 @@ import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
  * The daemon forwards many bytes and keeps few: a small nursery keeps its garbage from piling up, and it collects
  * that itself where it knows better (`master/nursery.ts`).
  */
-const DAEMON_ENGINE = ["--min-semi-space-size=1", "--max-semi-space-size=1", "--expose-gc"];
+const DAEMON_ENGINE = [
+  "--min-semi-space-size=1",
+  "--max-semi-space-size=1",
+  "--initial-heap-size=64",
+  "--expose-gc",
+];
 
 /** Milliseconds until a started daemon must have announced that it listens. */
 const START_DEADLINE = 20_000;
