@@ -36,7 +36,10 @@ const OWN: Record<string, (draft: Draft, value: string) => boolean | void> = {
   sessiontype: (draft, value) => take(draft, "session", sessionType(value)),
   stdinnull: (draft, value) => take(draft, "noInput", yesOrNo(value)),
   forkafterauthentication: (draft, value) => take(draft, "background", yesOrNo(value)),
-  forwardagent: (draft, value) => take(draft, "agent", yesOrNo(value) ?? true),
+  forwardagent: (draft, value) => {
+    if (draft.agent === undefined && yesOrNo(value) === undefined) draft.agentSocket = value;
+    return take(draft, "agent", yesOrNo(value) ?? true);
+  },
   escapechar: (draft, value) => take(draft, "escape", readEscape(value)),
   loglevel: (draft, value) => take(draft, "logLevel", logLevel(value)),
   controlpath: (draft, value) => void (draft.controlPath ??= value),

@@ -49,6 +49,8 @@ export interface SshRequest {
   background?: boolean;
   /** `-A`, `-a` */
   agent?: boolean;
+  /** Of `-o ForwardAgent`: another agent than ours, by its socket or by the `$VARIABLE` that holds it. */
+  agentSocket?: string;
   /** One character, or null for none. */
   escape?: string | null;
   logLevel?: LogLevel;
