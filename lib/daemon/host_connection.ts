@@ -16,6 +16,7 @@ import {
   type ConnectionOptions,
   type Purpose,
 } from "./connection.ts";
+import { withCoreSftp } from "./core_sftp.ts";
 import { directNet } from "./direct_net.ts";
 
 /** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
@@ -134,9 +135,17 @@ export class HostConnection extends Connection {
     this.log("info", `${this.target}: connected as ${endpoint.description}`);
     void endpoint.closed.then((reason) => this.close(reason));
     const more = endpoint.dial ? [directNet(endpoint.dial.bind(endpoint))] : [];
-    this.#direct = directContext(router, { id: ids.take(), host: endpoint.host, more });
+    const host = withCoreSftp(endpoint.host, { router, core: () => this.#sftpCore() });
+    this.#direct = directContext(router, { id: ids.take(), host, more });
     this.#starting = true;
     this.#started = this.#startCore(endpoint);
+  }
+
+  async #sftpCore(): Promise<number | null> {
+    await this.#started;
+    if (!this.#core) return null;
+    await this.tree.require(this.#coreId, "sftp");
+    return this.#coreId;
   }
 
   async #startCore(endpoint: Endpoint): Promise<void> {

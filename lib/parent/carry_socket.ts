@@ -41,7 +41,8 @@ async function carryIn(socket: Socket, sink: SendStream): Promise<void> {
       });
       socket.once("end", resolve);
       socket.once("error", reject);
-      socket.once("close", resolve);
+      // After its end that changes nothing.
+      socket.once("close", () => reject(new Error("the connection was closed")));
     });
     await written;
     await sink.close();

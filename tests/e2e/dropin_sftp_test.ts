@@ -147,3 +147,29 @@ for (const runtime of ["deno", "node18", "bun"] as const) {
     },
   );
 }
+
+for (const runtime of ["deno", "none"] as const) {
+  const what = runtime === "none" ? "no runtime" : runtime;
+  test.needs("sshd", "scp", "namespaces")(
+    `dropin: an SSH server without the subsystem, on ${what}`,
+    async () => {
+      await using sshd = await startSshd({ sftp: false });
+      const runtimes = runtime === "none" ? [] : [runtime];
+      await using account = await createAccount({ runtimes });
+      await using workspace = await Workspace.create();
+      await workspace.addHost("web1", { user: account.name, port: sshd.port });
+      await workspace.trust(sshd);
+      const { code, stdoutBytes, stderr } = await workspace.run("ssh", ["-s", "web1", "sftp"], {
+        stdin: Uint8Array.of(0, 0, 0, 5, 1, 0, 0, 0, 3),
+      });
+      if (runtime === "none") {
+        assertEquals([code, stdoutBytes.length], [255, 0]);
+        assertMatch(stderr, /^holdfast: .*subsystem.*\r\n$/);
+      } else {
+        assertEquals([code, stderr], [0, ""]);
+        // Version 3, and extensions.
+        assertEquals([...stdoutBytes.subarray(4, 9)], [2, 0, 0, 0, 3]);
+      }
+    },
+  );
+}
