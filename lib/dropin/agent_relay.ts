@@ -17,7 +17,7 @@ export async function relayAgent(open: OpenWork): Promise<string | null> {
   const socket = own?.startsWith("$") ? Deno.env.get(own.slice(1)) : own;
   if (!socket) return null;
   try {
-    const { path } = await listenThere({ router, context, hidden: true }, async (arrival) => {
+    const { path } = await listenThere({ router, context, hidden: "socket" }, async (arrival) => {
       const conn = await connectHere({ path: socket });
       try {
         await joinStreams(conn, arrival);

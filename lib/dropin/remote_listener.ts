@@ -6,8 +6,11 @@ import type { Router } from "../core/router.ts";
 import { ReceiveStream, SendStream } from "../core/stream.ts";
 import type { Endpoint } from "./forward_spec.ts";
 
-/** Where it listens: one of these places, or a Unix socket that only the context's user can reach. */
-export type ListenThere = { places: Endpoint[] } | { hidden: true };
+/**
+ * Where it listens: one of these places, or a Unix socket that only the context's user can reach, as it is or with a
+ * program `ssh` that speaks to it.
+ */
+export type ListenThere = { places: Endpoint[] } | { hidden: "socket" | "ssh" };
 
 /** A connection that came in there. */
 export interface Arrival {
@@ -20,6 +23,8 @@ export interface RemoteListener {
   /** The port that was chosen, or the path. */
   port?: number;
   path?: string;
+  /** The PATH with which the program beside it is found. */
+  search?: string;
   /** Its connections go on. */
   close(): void;
 }
@@ -48,10 +53,8 @@ export async function listenThere(
   const args = { accepted, ...wanted } as unknown as JsonObject;
   try {
     const listening = await router.call(context, { service: "net", method: "listen", args });
-    const { port, path } = listening as { port?: number; path?: string };
     return {
-      port,
-      path,
+      ...listening as Omit<RemoteListener, "close">,
       close() {
         router.removeHandler(accepted);
         const done = new HoldfastError("cancelled", "the listener was closed");

@@ -1,10 +1,13 @@
 /** Listens in a context for somebody above, who gets every connection as two streams. For `net_service.ts`. */
 import { builtin } from "../core/builtin.ts";
 import { HoldfastError } from "../core/errors.ts";
+import type { ProcessHost } from "../core/host.ts";
 import { nodeProcess } from "../core/node_process.ts";
+import { quoteWord } from "../core/quote.ts";
 import type { Call } from "../core/service.ts";
 import { ReceiveStream, SendStream } from "../core/stream.ts";
 import { carrySocket } from "./carry_socket.ts";
+import { innerSshProgram } from "./inner_ssh.ts";
 
 type Net = typeof import("node:net");
 type Server = import("node:net").Server;
@@ -27,13 +30,18 @@ export interface ListenArguments {
    * ends the listener, not the connections.
    */
   accepted: number;
-  /** In place of `places`: a socket in a directory that only this user can enter, and that goes with it. */
-  hidden?: boolean;
+  /**
+   * In place of `places`: a socket in a directory that only this user can enter, and that goes with it. `ssh`: beside it
+   * is a program of that name that speaks to it, see `inner_ssh.ts`.
+   */
+  hidden?: "socket" | "ssh";
 }
 
 export interface Listening {
   port?: number;
   path?: string;
+  /** Where programs are looked for here, the hidden directory first. */
+  search?: string;
 }
 
 /** A connection; the streams were opened here. */
@@ -46,6 +54,7 @@ export interface Accepted {
 export class NetListener {
   readonly #call: Call;
   readonly #accepted: number;
+  readonly #host: ProcessHost;
   readonly #servers: Server[] = [];
   readonly #open: Set<Socket> = new Set();
   /** Connections of all listeners, which end with the context. */
@@ -56,8 +65,9 @@ export class NetListener {
 
   constructor(
     call: Call,
-    { accepted, open, onClosed }: {
+    { accepted, host, open, onClosed }: {
       accepted: number;
+      host: ProcessHost;
       open: Set<Socket>;
       onClosed: (listener: NetListener) => void;
     },
@@ -65,6 +75,7 @@ export class NetListener {
     this.#onClosed = onClosed;
     this.#call = call;
     this.#accepted = accepted;
+    this.#host = host;
     this.#all = open;
     const end = () => void this.close();
     call.router.addMirror(call.src, accepted, { from: call.src, onFrame() {}, onDead: end });
@@ -72,7 +83,7 @@ export class NetListener {
 
   async open({ places, hidden }: ListenArguments): Promise<Listening> {
     try {
-      if (hidden) return await this.#listen({ path: await this.#makeHidden() });
+      if (hidden) return await this.#listenHidden(hidden);
       return await this.#listenOnAny(places);
     } catch (error) {
       this.#call.router.removeMirror(this.#call.src, this.#accepted);
@@ -147,12 +158,32 @@ export class NetListener {
     carrySocket(socket, { source, sink });
   }
 
-  async #makeHidden(): Promise<string> {
+  async #listenHidden(what: "socket" | "ssh"): Promise<Listening> {
     const { promises } = fs();
     const { tmpdir } = builtin("os") as typeof import("node:os");
-    this.#directory = await promises.mkdtemp(`${tmpdir()}/holdfast-`);
-    await promises.chmod(this.#directory, 0o700);
-    return `${this.#directory}/agent`;
+    const directory = await promises.mkdtemp(`${tmpdir()}/holdfast-`);
+    this.#directory = directory;
+    await promises.chmod(directory, 0o700);
+    const path = `${directory}/socket`;
+    if (what === "ssh") {
+      const program = `${directory}/ssh.cjs`;
+      await promises.writeFile(program, innerSshProgram(path), { mode: 0o600 });
+      const lines = ["#!/bin/sh", ...this.#startLines(program, `${directory}/cache`)];
+      await promises.writeFile(`${directory}/ssh`, `${lines.join("\n")}\n`, { mode: 0o700 });
+    }
+    const { PATH = "/usr/bin:/bin" } = nodeProcess().env;
+    return { ...await this.#listen({ path }), search: `${directory}:${PATH}` };
+  }
+
+  /** Lines of sh that run a script with this runtime. */
+  #startLines(program: string, cache: string): string[] {
+    const { runtime, runtimePath } = this.#host;
+    const words = `${quoteWord(runtimePath!)} `;
+    const script = `${quoteWord(program)} "$@"`;
+    if (runtime !== "deno") return [`exec ${words}${script}`];
+    const flags = "run --allow-all --quiet --no-config --no-lock --no-npm --no-remote ";
+    const settings = `DENO_DIR=${quoteWord(cache)} DENO_NO_UPDATE_CHECK=1`;
+    return [`export ${settings}`, `exec ${words}${flags}${script}`];
   }
 }
 

@@ -25,7 +25,7 @@ export interface DialArguments {
   incoming: number;
 }
 
-export const start: StartServices = () => {
+export const start: StartServices = (context) => {
   const open = new Set<Socket>();
   const listeners = new Set<NetListener>();
   const forget = (listener: NetListener) => void listeners.delete(listener);
@@ -36,8 +36,9 @@ export const start: StartServices = () => {
         listen: {
           policy: "parents",
           async handle(args, call) {
+            const { host } = context;
             const { accepted, ...wanted } = args as unknown as ListenArguments;
-            const listener = new NetListener(call, { accepted, open, onClosed: forget });
+            const listener = new NetListener(call, { accepted, host, open, onClosed: forget });
             listeners.add(listener);
             return { ...await listener.open({ accepted, ...wanted }) };
           },
