@@ -2,6 +2,7 @@
 import { HoldfastError } from "../core/errors.ts";
 import type { ErrorKind } from "../core/errors.ts";
 import { makeRuntimeDir, type RuntimeDir } from "../rendezvous/runtime_dir.ts";
+import { launchedFile } from "../rendezvous/build_info.ts";
 import { selfCommand } from "../rendezvous/self_command.ts";
 import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
 
@@ -42,10 +43,14 @@ export async function startDaemon(
 }
 
 async function spawnDaemon(dir: RuntimeDir): Promise<void> {
+  const file = launchedFile();
+  const launched = file?.startsWith("/") === false ? `${Deno.cwd()}/${file}` : file;
   const [program, ...args] = selfCommand("daemon", { engineFlags: DAEMON_ENGINE });
   const child = new Deno.Command(program, {
     args: [...args, "--announce"],
     cwd: "/",
+    // Its working directory is another one.
+    env: launched === undefined ? {} : { HF_FILE: launched },
     stdin: "null",
     stdout: "piped",
     stderr: "null",

@@ -5,6 +5,7 @@
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Transport } from "../core/host.ts";
 import type { Ask } from "../master/ask.ts";
+import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import type { Log } from "./log.ts";
 import type { Tree } from "./tree.ts";
 
@@ -47,6 +48,8 @@ export interface ConnectionStatus {
   /** Seconds since it was made, and since it was last used. */
   age: number;
   idle: number;
+  /** How it stands with a runtime for a host that has none; null when there is nothing to say. */
+  provision: string | null;
   /** Bytes over the core's link. */
   received: number;
   sent: number;
@@ -55,7 +58,7 @@ export interface ConnectionStatus {
 /** What a kind of connection knows of itself. */
 export type ConnectionDetails = Pick<
   ConnectionStatus,
-  "description" | "state" | "runtime" | "context" | "received" | "sent"
+  "description" | "state" | "runtime" | "context" | "provision" | "received" | "sent"
 >;
 
 /** Milliseconds after a first command when its answer is not waited for any more. */
@@ -119,10 +122,13 @@ export abstract class Connection {
   };
 
   /** The context to use for `purpose`. Rejects with why the target cannot be reached. */
-  async open(purpose: Purpose): Promise<number> {
+  async open(
+    purpose: Purpose,
+    { provision = "never" }: { provision?: ProvisionPolicy } = {},
+  ): Promise<number> {
     this.#reached ??= this.#reach();
     try {
-      const context = await this.contextFor(purpose, this.#reached);
+      const context = await this.contextFor(purpose, this.#reached, provision);
       if (this.reason) throw this.reason;
       if (purpose !== "hop") this.#prepareForMore(context);
       return context;
@@ -189,7 +195,11 @@ export abstract class Connection {
   /** Makes it; rejects with why it cannot be made. */
   protected abstract reach(): Promise<void>;
   /** The context for `purpose`, once `reached` allows it. */
-  protected abstract contextFor(purpose: Purpose, reached: Promise<void>): Promise<number>;
+  protected abstract contextFor(
+    purpose: Purpose,
+    reached: Promise<void>,
+    provision: ProvisionPolicy,
+  ): Promise<number>;
   /** Ends what `reach` made; resolves when that is gone. */
   protected abstract leave(reason: HoldfastError): Promise<void>;
   /** Closes it when it has not answered for too long. */

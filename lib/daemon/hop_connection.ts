@@ -1,9 +1,10 @@
 /** A connection to a context that another context opens: sudo, a container, a sandbox behind a host. */
 import { SHUTDOWN } from "../core/constants.ts";
-import { HoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
 import { decodeJson, type JsonObject } from "../core/json.ts";
 import { printable } from "../core/printable.ts";
+import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import { CONNECTION_METHODS } from "../parent/connection_methods.ts";
 import type { OpenHopArguments } from "../parent/hop_service.ts";
 import {
@@ -12,9 +13,13 @@ import {
   type ConnectionOptions,
   type Purpose,
 } from "./connection.ts";
+import { bringPayload } from "./payload_way.ts";
+import type { Provisioner } from "./provisioner.ts";
 
 /** Milliseconds that a hop has to answer, its questions not counted. */
 const DEADLINE = 30_000;
+/** Deadlines that it takes at most to give it a runtime, from a file that is there. */
+const UNPACKING = 10;
 /** How often one hop may ask for a password, and characters of a tool's words in the question. */
 const QUESTIONS = 3;
 const PROMPT = 200;
@@ -27,6 +32,9 @@ export interface HopConnectionOptions extends ConnectionOptions {
   argument?: string;
   /** Whom to be in a container. */
   user?: string;
+  /** Whether what lacks a runtime, on the way or at its end, is given one. */
+  provision: ProvisionPolicy;
+  provisioner: Provisioner;
   /** A password that need not be asked for; used once. */
   password?: string;
 }
@@ -60,9 +68,9 @@ export class HopConnection extends Connection {
 
   protected async reach(): Promise<void> {
     const { tree, target, log } = this;
-    const { above, method, argument, user } = this.#options;
+    const { above, method, argument, user, provision } = this.#options;
     const { router } = tree;
-    const parent = await above.open("hop");
+    const parent = await above.open("hop", { provision });
     await tree.require(parent, "hops");
     if (this.reason) throw this.reason;
     const id = tree.grantIds(parent, 1);
@@ -75,7 +83,7 @@ export class HopConnection extends Connection {
     const watch = setInterval(() => {
       if (this.#asking > 0) return;
       this.close(new HoldfastError("timeout", `${target}: it was not open in time`));
-    }, 2 * DEADLINE);
+    }, (provision === "never" ? 2 : UNPACKING) * DEADLINE);
     try {
       const args: OpenHopArguments = {
         id,
@@ -85,6 +93,7 @@ export class HopConnection extends Connection {
         name: target,
         ask: asked,
         deadline: DEADLINE,
+        provision: provision !== "never",
       };
       const reply = await router.call(parent, {
         service: "hop",
@@ -154,9 +163,22 @@ export class HopConnection extends Connection {
       state,
       runtime: this.#runtime,
       context,
+      provision: null,
       received: 0,
       sent: 0,
     };
+  }
+
+  /** The built file that this hop is to be given, to the context that opens it. */
+  async #bring(target: string): Promise<JsonObject> {
+    const { above, provision, provisioner } = this.#options;
+    const { tree, log } = this;
+    try {
+      if (provision === "never") throw new HoldfastError("refused", "it is not to be provisioned");
+      return { ok: await bringPayload(above, { target, tree, log, files: provisioner.files }) };
+    } catch (error) {
+      return { error: { ...toHoldfastError(error).toWire() } };
+    }
   }
 
   #shutDown(id: number): void {
@@ -172,7 +194,11 @@ export class HopConnection extends Connection {
     let answer: string | null = null;
     this.#asking++;
     try {
-      const { prompt } = decodeJson(payload);
+      const { prompt, payload: wanted } = decodeJson(payload);
+      if (wanted !== undefined) {
+        const answer = await this.#bring(String(wanted));
+        return this.tree.router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, answer);
+      }
       const asks = CONNECTION_METHODS[method].asks && ++this.#questions <= QUESTIONS;
       if (asks && this.#questions === 1 && password !== undefined) answer = password;
       else if (asks) {

@@ -3,10 +3,11 @@
  * that is started behind it.
  */
 import { HoldfastError } from "../core/errors.ts";
-import type { Transport } from "../core/host.ts";
+import type { Child, Transport } from "../core/host.ts";
 import { bootstrap, type Bootstrapped, NoRuntime } from "../parent/bootstrap.ts";
 import { type DirectContext, directContext } from "../master/direct_context.ts";
 import type { Endpoint } from "../master/endpoint.ts";
+import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import { contextTitle, firstStage } from "../parent/first_stage.ts";
 import { coreSource } from "../sources/core_source.ts";
 import { passwordExpiry } from "../master/password_expiry.ts";
@@ -18,6 +19,7 @@ import {
 } from "./connection.ts";
 import { withCoreSftp } from "./core_sftp.ts";
 import { directNet } from "./direct_net.ts";
+import { HostProvisioning, type Provisioner } from "./provisioner.ts";
 
 /** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
 const SILENCE = { ask: 2500, giveUp: 5000 };
@@ -28,6 +30,7 @@ const NEEDS_CHANNEL: ReadonlySet<Purpose> = new Set(["terminal", "channel", "sft
 export interface HostConnectionOptions extends ConnectionOptions {
   /** Reaches the endpoint; aborted when nobody wants it any more. */
   reach: (signal: AbortSignal) => Promise<Endpoint>;
+  provisioner: Provisioner;
 }
 
 /**
@@ -36,6 +39,9 @@ export interface HostConnectionOptions extends ConnectionOptions {
  */
 export class HostConnection extends Connection {
   readonly #reachEndpoint: (signal: AbortSignal) => Promise<Endpoint>;
+  readonly #provisioner: Provisioner;
+  /** Once it is known that the host has no runtime. */
+  #provisioning: HostProvisioning | null = null;
   #waiting = 0;
   #served = false;
   #endpoint: Endpoint | null = null;
@@ -48,9 +54,10 @@ export class HostConnection extends Connection {
   #started: Promise<void> = Promise.resolve();
   #starting = false;
 
-  constructor({ reach, ...options }: HostConnectionOptions) {
+  constructor({ reach, provisioner, ...options }: HostConnectionOptions) {
     super(options);
     this.#reachEndpoint = reach;
+    this.#provisioner = provisioner;
   }
 
   override async dial(host: string, port: number): Promise<Transport> {
@@ -58,20 +65,32 @@ export class HostConnection extends Connection {
     throw new HoldfastError("connect", `${this.target}: it cannot connect to other hosts`);
   }
 
-  protected async contextFor(purpose: Purpose, reached: Promise<void>): Promise<number> {
+  protected async contextFor(
+    purpose: Purpose,
+    reached: Promise<void>,
+    provision: ProvisionPolicy,
+  ): Promise<number> {
     this.#waiting++;
     try {
       await reached;
       if (NEEDS_CHANNEL.has(purpose)) return this.#direct!.id;
-      const first = !this.#served && this.#waiting === 1 && purpose === "command";
+      const uses = this.#provisioner.countUse(this.key);
+      const first = !this.#served && this.#waiting === 1 && purpose === "command" &&
+        provision !== "always";
       this.#served = true;
       if (!first || !this.#starting) await this.#started;
+      if (!this.#core) {
+        const needed = purpose === "hop" || purpose === "code";
+        await this.#provisioning?.use(provision, { uses, needed });
+      }
       if (this.reason) throw this.reason;
       if (!this.#core) {
         if (purpose !== "hop") return this.#direct!.id;
+        const note = this.#provisioning?.note;
         throw new HoldfastError(
           "bootstrap",
-          `${this.target}: nothing can be opened behind it: it has no deno, node or bun`,
+          `${this.target}: nothing can be opened behind it: it has no deno, node or bun` +
+            (note ? `\n${note}` : ""),
         );
       }
       if (purpose === "net") await this.tree.require(this.#coreId, "net");
@@ -111,6 +130,7 @@ export class HostConnection extends Connection {
       state,
       runtime: this.#core?.runtime ?? null,
       context: this.#core ? this.#coreId : this.#direct?.id ?? null,
+      provision: this.#provisioning?.note ?? null,
       received: traffic?.received ?? 0,
       sent: traffic?.sent ?? 0,
     };
@@ -150,24 +170,11 @@ export class HostConnection extends Connection {
 
   async #startCore(endpoint: Endpoint): Promise<void> {
     const { tree, log, target } = this;
-    const names = { name: target, owner: tree.owner };
+    const title = contextTitle({ name: target, owner: tree.owner });
     try {
       const core = await coreSource();
-      const line = firstStage(core.compressed.length, { title: contextTitle(names) });
-      const child = await endpoint.startCore(line);
-      const id = tree.ids.take();
-      const started = await bootstrap(tree.router, child, {
-        id,
-        ...names,
-        core,
-        onStderr: (text) => log("debug", `${target}: stderr of the core: ${text.trimEnd()}`),
-      });
-      if (this.reason) return started.link.close(this.reason);
-      this.#core = started;
-      this.#coreId = id;
-      tree.addCore(id, target);
-      log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
-      void started.closed.then((reason) => this.close(reason));
+      const child = await endpoint.startCore(firstStage(core.compressed.length, { title }));
+      await this.#join(child);
     } catch (error) {
       const expired = passwordExpiry((error as Error).message, endpoint.description);
       if (expired) return this.close(expired);
@@ -176,8 +183,38 @@ export class HostConnection extends Connection {
         expected ? "info" : "warn",
         `${target}: served directly: ${(error as Error).message}`,
       );
+      if (!expected) return;
+      this.#provisioning = new HostProvisioning({
+        target,
+        title,
+        endpoint,
+        log,
+        files: this.#provisioner.files,
+        isClosed: () => this.isClosed,
+        join: (child, options) => this.#join(child, options),
+      });
     } finally {
       this.#starting = false;
     }
+  }
+
+  /** Makes the core that starts as `child` the context of this connection. */
+  async #join(child: Child, { builtIn }: { builtIn?: boolean } = {}): Promise<void> {
+    const { tree, log, target } = this;
+    const id = tree.ids.take();
+    const started = await bootstrap(tree.router, child, {
+      id,
+      name: target,
+      owner: tree.owner,
+      core: await coreSource(),
+      builtIn,
+      onStderr: (text) => log("debug", `${target}: stderr of the core: ${text.trimEnd()}`),
+    });
+    if (this.reason) return started.link.close(this.reason);
+    this.#core = started;
+    this.#coreId = id;
+    tree.addCore(id, target);
+    log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
+    void started.closed.then((reason) => this.close(reason));
   }
 }

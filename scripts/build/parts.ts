@@ -26,6 +26,8 @@ export async function compileParts({ commit }: { commit: string }): Promise<Map<
     const without = others.map(specifierOf);
     const script = name === "daemon"
       ? await compile({ ...info, scripts }, [...without, ...NATIVE])
+      : name === "bootstrap"
+      ? await compile({ ...info, scripts: { core: scripts.core } }, [...without, ...DAEMON])
       : await compile(info, [...without, ...DAEMON]);
     parts.set(`${name}.mjs`, script);
   }

@@ -9,6 +9,8 @@ import { findExecutable, programOf, type Runtime, sharedRuntime } from "./tools.
 export interface ContainerOptions {
   /** Runtimes on its PATH. They need the machine's libraries, which it then sees. Default none. */
   runtimes?: Runtime[];
+  /** Give it the machine's libraries all the same. Default only with runtimes. */
+  libraries?: boolean;
   /** Lines of its /etc/passwd. Default root with /bin/sh. */
   passwd?: string[];
 }
@@ -35,7 +37,11 @@ const LIMITS = [
 ];
 
 export async function startContainer(options: ContainerOptions = {}): Promise<Container> {
-  const { runtimes = [], passwd = ["root:x:0:0:root:/root:/bin/sh"] } = options;
+  const {
+    runtimes = [],
+    libraries = runtimes.length > 0,
+    passwd = ["root:x:0:0:root:/root:/bin/sh"],
+  } = options;
   const name = `hf-${crypto.randomUUID().slice(0, 8)}`;
   await using root = await tempDir();
   for (const directory of ["bin", "etc", "root", "tmp"]) await Deno.mkdir(root.join(directory));
@@ -48,10 +54,10 @@ export async function startContainer(options: ContainerOptions = {}): Promise<Co
   const mounts = runtimes.map((runtime) =>
     `${sharedRuntime(runtime)}:/bin/${programOf(runtime)}:ro`
   );
-  if (runtimes.length) mounts.push("/lib:/lib:ro", "/lib64:/lib64:ro", "/usr/lib:/usr/lib:ro");
+  if (libraries) mounts.push("/lib:/lib:ro", "/lib64:/lib64:ro", "/usr/lib:/usr/lib:ro");
   const volumes = mounts.flatMap((mount) => ["-v", mount]);
   // The machine's sftp-server is none of the container's.
-  if (runtimes.length) volumes.push("--tmpfs", "/usr/lib/openssh:notmpcopyup");
+  if (libraries) volumes.push("--tmpfs", "/usr/lib/openssh:notmpcopyup");
   const container: Container = {
     name,
     run: (...command) => run("podman", "exec", name, ...command),
