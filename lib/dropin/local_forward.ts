@@ -9,6 +9,9 @@ import type { SshLog } from "./ssh_log.ts";
 
 export type LocalForward = Extract<Forward, { kind: "local" | "dynamic" }>;
 
+/** The umask for a Unix socket's file: others get nothing. */
+const OTHERS = 0o177;
+
 type Listener = Deno.TcpListener | Deno.UnixListener;
 
 /** What its connections need. */
@@ -18,26 +21,50 @@ export interface ForwardContext {
   log: SshLog;
 }
 
+export interface LocalRules {
+  gatewayPorts: boolean;
+  /** A Unix socket takes the place of what is there. */
+  unlink: boolean;
+}
+
 /** Listens, and says of each address why it cannot; null when it can on none. What is returned closes it. */
 export function startLocalForward(
   forward: LocalForward,
-  at: ForwardContext & { gatewayPorts: boolean },
+  at: ForwardContext & LocalRules,
 ): (() => void) | null {
   const places = bindAddresses(forward.listen, at);
-  const opened = places.map((place) => listen(place, at.log)).filter((one) => one !== null);
+  const opened = places.map((place) => listen(place, at)).filter((one) => one !== null);
   for (const listener of opened) void serve(listener, { forward, at });
   return opened.length === 0 ? null : () => opened.forEach((listener) => listener.close());
 }
 
-function listen(place: Endpoint, log: SshLog): Listener | null {
+function listen(
+  place: Endpoint,
+  { log, unlink }: { log: SshLog; unlink: boolean },
+): Listener | null {
   try {
-    if ("path" in place) return Deno.listen({ transport: "unix", path: place.path });
-    return Deno.listen({ hostname: place.host, port: place.port });
+    if (!("path" in place)) return Deno.listen({ hostname: place.host, port: place.port });
+    if (unlink) remove(place.path);
+    const mask = Deno.umask(OTHERS);
+    try {
+      return Deno.listen({ transport: "unix", path: place.path });
+    } finally {
+      Deno.umask(mask);
+    }
   } catch (error) {
     // A machine without IPv6 is none to be told of.
     const level = "path" in place || !place.host?.startsWith("::") ? "ERROR" : "DEBUG1";
     log.write(level, `Cannot listen on ${describePlace(place)}: ${(error as Error).message}`);
     return null;
+  }
+}
+
+/** A socket of before; anything else stays, and is in the way. */
+function remove(path: string): void {
+  try {
+    if (Deno.lstatSync(path).isSocket) Deno.removeSync(path);
+  } catch {
+    // Listening will tell.
   }
 }
 

@@ -4,7 +4,12 @@ import { BeyondUs } from "./beyond_us.ts";
 import { describeForward, describePlace } from "./forward_places.ts";
 import type { Forward } from "./forward_spec.ts";
 import { FORWARD_SERVICE, type HeldForward, HeldForwards } from "./held_forwards.ts";
-import { type ForwardContext, type LocalForward, startLocalForward } from "./local_forward.ts";
+import {
+  type ForwardContext,
+  type LocalForward,
+  type LocalRules,
+  startLocalForward,
+} from "./local_forward.ts";
 import { type RemoteForward, startRemoteForward } from "./remote_forward.ts";
 import type { OpenWork } from "./session_work.ts";
 
@@ -19,7 +24,8 @@ export async function startForwards(
   const { destination: target, ssh } = request;
   const { router } = session;
   const context = await session.open({ target, ssh, purpose: "net" });
-  const at = { router, context, log, gatewayPorts: plan.gatewayPorts };
+  const { gatewayPorts, unlinkSockets: unlink } = plan;
+  const at = { router, context, log, gatewayPorts, unlink };
   const held = new HeldForwards();
   session.serve(FORWARD_SERVICE, held.service);
   // What the other side may not be able to do comes first: nothing is taken here then.
@@ -44,7 +50,7 @@ function isRemote(forward: Forward): forward is RemoteForward {
 /** Or why it is none. */
 function local(
   forward: LocalForward,
-  at: ForwardContext & { gatewayPorts: boolean },
+  at: ForwardContext & LocalRules,
 ): HeldForward | string {
   const stop = startLocalForward(forward, at);
   return stop ? { stop } : "Could not request local forwarding.";

@@ -21,6 +21,7 @@ export const SESSION_KEYWORDS = [
   "sessiontype",
   "setenv",
   "stdinnull",
+  "streamlocalbindunlink",
 ] as const;
 
 export type Work =
@@ -45,6 +46,8 @@ export interface SessionPlan {
   forwards: Forward[];
   /** Those that listen here and name no address listen on all. */
   gatewayPorts: boolean;
+  /** Their Unix sockets take the place of earlier ones. */
+  unlinkSockets: boolean;
   /** A forward that cannot be set up ends everything. */
   needsForwards: boolean;
   level: LogLevel;
@@ -92,6 +95,7 @@ export function planSession(request: SshRequest, context: PlanContext): SessionP
     escape: escape ?? null,
     forwards: forwardsOf(request, context, one("clearallforwardings")),
     gatewayPorts: request.gatewayPorts ?? isYes(one("gatewayports")),
+    unlinkSockets: isYes(one("streamlocalbindunlink")),
     needsForwards: isYes(one("exitonforwardfailure")),
     level: request.logLevel ?? logLevel(one("loglevel")) ?? "INFO",
     env: environmentOf(context),

@@ -12,8 +12,8 @@ import {
 } from "./sftp_packets.ts";
 import { joinPath, MAX_HANDLES, Refusal, type SftpSession } from "./sftp_session.ts";
 
-/** Bytes of a directory's entries in one answer; one entry more may go over it. */
-const NAMES = 32 * 1024;
+/** A directory's entries in one answer, as OpenSSH has it. */
+const NAMES = 100;
 
 const SLASH = 0x2f;
 const SPACE = 0x20;
@@ -90,16 +90,22 @@ export const REQUESTS: Readonly<Record<number, Request>> = {
     const accounts = await session.accounts();
     const entries = new PacketWriter(TYPE.name);
     let count = 0;
-    while (directory.at < directory.names.length && entries.size < NAMES) {
-      const name = directory.names[directory.at++];
-      const path = joinPath(directory.path, name);
-      const stats = await session.fs.lstat(session.encode(path)).catch(() => null);
-      // It has gone since.
-      if (!stats) continue;
-      const line = new TextEncoder().encode(longLine(stats, accounts));
-      entries.bytes(name).u32(line.length + 1 + name.length).raw(line).byte(SPACE).raw(name);
-      writeAttributes(entries, stats);
-      count++;
+    while (count === 0 && directory.at < directory.names.length) {
+      const names = directory.names.slice(directory.at, directory.at + NAMES);
+      directory.at += names.length;
+      const looked = await Promise.all(names.map((name) => {
+        const path = joinPath(directory.path, name);
+        return session.fs.lstat(session.encode(path)).catch(() => null);
+      }));
+      for (const [index, stats] of looked.entries()) {
+        // It has gone since.
+        if (!stats) continue;
+        const name = names[index];
+        const line = new TextEncoder().encode(longLine(stats, accounts));
+        entries.bytes(name).u32(line.length + 1 + name.length).raw(line).byte(SPACE).raw(name);
+        writeAttributes(entries, stats);
+        count++;
+      }
     }
     if (count === 0) throw new Refusal(STATUS.eof);
     return new PacketWriter(TYPE.name).u32(id).u32(count).raw(entries.content);

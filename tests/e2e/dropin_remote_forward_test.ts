@@ -108,6 +108,22 @@ for (const runtime of ["deno", "node18", "bun"] as const) {
           }
         });
 
+        await t.step(`-L of a Unix socket, which others cannot enter, ${target}`, async () => {
+          const path = workspace.join(`${target}.local`);
+          const words = ["-L", `${path}:${address}`, target];
+          {
+            await using _held = await Held.start(workspace, ...words);
+            assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
+            assertEquals(await exchange(await Deno.connect({ transport: "unix", path })), true);
+          }
+          // It is left behind, as ssh leaves it.
+          const taken = await workspace.run("ssh", [...words, "true"]);
+          assertMatch(taken.stderr, /^Cannot listen on .*\r\nCould not request local forwarding\./);
+          const unlink = ["-oStreamLocalBindUnlink=yes", ...words];
+          await using _held = await Held.start(workspace, ...unlink);
+          assertEquals(await exchange(await Deno.connect({ transport: "unix", path })), true);
+        });
+
         await t.step(`a port that is taken, ${target}`, async () => {
           const words = ["-R", `127.0.0.1:${echo.port}:h:1`, target, "echo on"];
           const without = await workspace.run("ssh", words);
