@@ -112,6 +112,27 @@ for (const runtime of ["deno", "node18", "bun"] as const) {
         assertEquals(logins.length, 1);
       });
 
+      await t.step("it goes with a killed client, and with a killed daemon", async () => {
+        for (const victim of ["client", "daemon"]) {
+          const words = ["-A", "web1,sudo", 'dirname "$SSH_AUTH_SOCK"; exec sleep 60'];
+          await using process = await workspace.spawn("ssh", words, { env });
+          const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+          const directory = (await reader.read()).value!.trim();
+          assert((await Deno.stat(directory)).isDirectory);
+          const { pid } = JSON.parse((await workspace.run("status", ["--json"])).stdout);
+          if (victim === "client") process.kill("SIGKILL");
+          else Deno.kill(pid, "SIGKILL");
+          await process.status;
+          const isThere = () => Deno.stat(directory).then(() => true, () => false);
+          const deadline = Date.now() + 10_000;
+          while (await isThere() && Date.now() < deadline) await workspace.run("status");
+          assertEquals(await isThere(), false, victim);
+          await reader.cancel();
+          await process.stderr.cancel();
+          await process.stdin.close().catch(() => {});
+        }
+      });
+
       await t.step("another agent by -oForwardAgent, and none at all", async () => {
         const there = ["web1,sudo", "ssh-add -l"];
         const env = { SSH_AUTH_SOCK: "", HF_AGENT: agent.socket };
