@@ -3,9 +3,10 @@
  * (`hop_connection.ts`). Owned by the cache; what it opened closes with it.
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
-import type { Transport } from "../core/host.ts";
+import type { Host } from "../core/host.ts";
 import type { Ask } from "../master/ask.ts";
 import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
+import type { DialledTransport } from "../master/endpoint.ts";
 import type { Log } from "./log.ts";
 import type { Tree } from "./tree.ts";
 
@@ -112,6 +113,11 @@ export abstract class Connection {
     return this.clients.size === 0 && this.holders.size === 0;
   }
 
+  /** What it goes through can do more now than when it was made. */
+  get isOutgrown(): boolean {
+    return false;
+  }
+
   /** Asks one of its users: the first that is there. Null when none is, or that one declined. */
   readonly ask: Ask = async (question, how) => {
     for (const [client, ask] of this.askers) {
@@ -189,8 +195,13 @@ export abstract class Connection {
     });
   }
 
+  /** Once it is open: where the tools of hops behind it run when it has no core to run them. */
+  get direct(): Host | null {
+    return null;
+  }
+
   /** Connects from there to another host, where that needs no context. */
-  dial?(host: string, port: number): Promise<Transport>;
+  dial?(host: string, port: number): Promise<DialledTransport>;
 
   /** Makes it; rejects with why it cannot be made. */
   protected abstract reach(): Promise<void>;

@@ -157,6 +157,9 @@ export class ConnectionCache {
   /** The connection for a step: the one that is held, or a new one. */
   #take(step: Step, above: Connection | null): Connection {
     let connection = this.#connections.get(step.key);
+    if (connection?.isOutgrown && connection.isIdle) {
+      connection.close(new HoldfastError("disconnected", `${step.target}: there is a better way`));
+    }
     if (!connection || connection.isClosed) connection = this.#create(step, above);
     this.#connections.delete(step.key);
     this.#connections.set(step.key, connection);

@@ -3,10 +3,10 @@
  * that is started behind it.
  */
 import { HoldfastError } from "../core/errors.ts";
-import type { Child, Transport } from "../core/host.ts";
+import type { Child, Host, SpawnOptions } from "../core/host.ts";
 import { bootstrap, type Bootstrapped, NoRuntime } from "../parent/bootstrap.ts";
 import { type DirectContext, directContext } from "../master/direct_context.ts";
-import type { Endpoint } from "../master/endpoint.ts";
+import type { DialledTransport, Endpoint } from "../master/endpoint.ts";
 import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import { contextTitle, firstStage } from "../parent/first_stage.ts";
 import { coreSource } from "../sources/core_source.ts";
@@ -20,6 +20,7 @@ import {
 import { withCoreSftp } from "./core_sftp.ts";
 import { directNet } from "./direct_net.ts";
 import { HostProvisioning, type Provisioner } from "./provisioner.ts";
+import { spawnInContext } from "./spawn_in_context.ts";
 
 /** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
 const SILENCE = { ask: 2500, giveUp: 5000 };
@@ -60,7 +61,11 @@ export class HostConnection extends Connection {
     this.#provisioner = provisioner;
   }
 
-  override async dial(host: string, port: number): Promise<Transport> {
+  override get direct(): Host | null {
+    return this.#core ? null : this.#endpoint?.host ?? null;
+  }
+
+  override async dial(host: string, port: number): Promise<DialledTransport> {
     if (this.#endpoint?.dial) return await this.#endpoint.dial(host, port);
     throw new HoldfastError("connect", `${this.target}: it cannot connect to other hosts`);
   }
@@ -80,19 +85,10 @@ export class HostConnection extends Connection {
       this.#served = true;
       if (!first || !this.#starting) await this.#started;
       if (!this.#core) {
-        const needed = purpose === "hop" || purpose === "code";
-        await this.#provisioning?.use(provision, { uses, needed });
+        await this.#provisioning?.use(provision, { uses, needed: purpose === "code" });
       }
       if (this.reason) throw this.reason;
-      if (!this.#core) {
-        if (purpose !== "hop") return this.#direct!.id;
-        const note = this.#provisioning?.note;
-        throw new HoldfastError(
-          "bootstrap",
-          `${this.target}: nothing can be opened behind it: it has no deno, node or bun` +
-            (note ? `\n${note}` : ""),
-        );
-      }
+      if (!this.#core) return this.#direct!.id;
       if (purpose === "net") await this.tree.require(this.#coreId, "net");
       if (purpose === "files") await this.tree.require(this.#coreId, "files");
       return this.#coreId;
@@ -136,11 +132,14 @@ export class HostConnection extends Connection {
     };
   }
 
-  /** Commands that ran directly are ended over the connection, as long as there is one. */
+  /** Commands that ran directly, behind it as well, are ended over the connection, as long as there is one. */
   protected async leave(reason: HoldfastError): Promise<void> {
     this.#core?.link.close(reason);
     this.#direct?.close(reason);
-    if (this.#direct) await Promise.race([this.#direct.ended, this.#endpoint?.closed]);
+    const behind = [...this.holders].map((holder) => holder.closed);
+    if (this.#direct) {
+      await Promise.race([Promise.all([this.#direct.ended, ...behind]), this.#endpoint?.closed]);
+    }
     this.#endpoint?.close();
   }
 
@@ -154,18 +153,18 @@ export class HostConnection extends Connection {
     this.#endpoint = endpoint;
     this.log("info", `${this.target}: connected as ${endpoint.description}`);
     void endpoint.closed.then((reason) => this.close(reason));
-    const more = endpoint.dial ? [directNet(endpoint.dial.bind(endpoint))] : [];
-    const host = withCoreSftp(endpoint.host, { router, core: () => this.#sftpCore() });
+    const host = withCoreSftp(endpoint.host, (options) => this.#serveSftp(options));
+    const more = [directNet((host, port) => this.dial(host, port))];
     this.#direct = directContext(router, { id: ids.take(), host, more });
     this.#starting = true;
     this.#started = this.#startCore(endpoint);
   }
 
-  async #sftpCore(): Promise<number | null> {
+  async #serveSftp(options: SpawnOptions): Promise<Child | null> {
     await this.#started;
     if (!this.#core) return null;
     await this.tree.require(this.#coreId, "sftp");
-    return this.#coreId;
+    return await spawnInContext(this.tree, this.#coreId, options);
   }
 
   async #startCore(endpoint: Endpoint): Promise<void> {
@@ -214,6 +213,7 @@ export class HostConnection extends Connection {
     this.#core = started;
     this.#coreId = id;
     tree.addCore(id, target);
+    this.#endpoint?.coreRuns?.((options) => spawnInContext(tree, id, options));
     log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
     void started.closed.then((reason) => this.close(reason));
   }

@@ -3,6 +3,7 @@
  * connections are carried on to ours. It goes with this process. Loaded for that only.
  */
 import { HoldfastError } from "../core/errors.ts";
+import { parseTarget } from "../rendezvous/target.ts";
 import { closeConn, connectHere, joinStreams } from "./join_streams.ts";
 import { listenThere } from "./remote_listener.ts";
 import type { OpenWork } from "./session_work.ts";
@@ -27,10 +28,12 @@ export async function relayAgent(open: OpenWork): Promise<string | null> {
     });
     return path!;
   } catch (error) {
-    const known = error instanceof HoldfastError;
-    if (!known || error.kind !== "no_route") {
-      log.write("ERROR", `Cannot forward the agent: ${(error as Error).message}`);
-    }
+    const noCore = error instanceof HoldfastError && error.kind === "no_route";
+    const { method } = parseTarget(request.destination).at(-1)!;
+    // A host's SSH server does it.
+    if (noCore && method === "ssh") return null;
+    const why = noCore ? "it has no deno, node or bun" : (error as Error).message;
+    log.write("ERROR", `Cannot forward the agent to ${request.destination}: ${why}`);
     return null;
   }
 }

@@ -36,7 +36,7 @@ export function processOptions({ work, env, input, agent }: SessionPlan): Remote
       return {
         ...common,
         session: { subsystem: work.name, programs: SFTP_SERVERS },
-        command: noSubsystem(work.name),
+        command: subsystemProgram(work.name),
       };
     default:
       return { ...common, session: "shell", command: 'exec "$SHELL" -l' };
@@ -64,11 +64,21 @@ export function statusOf(status: ExitStatus): number {
   return status.signal === null ? status.code : KILLED;
 }
 
-/** Runs where no SSH server has a subsystem, and is not `sftp`. */
-function noSubsystem(name: string): string[] {
-  return ["sh", "-c", 'echo "holdfast: there is no subsystem $0 here" >&2; exit 1', name];
-}
-
 /** What an SSH server would run for `sftp`. */
 const SFTP_SERVERS = ["lib/openssh", "libexec/openssh", "lib/ssh", "libexec", "lib64/ssh", "lib"]
   .map((place) => `/usr/${place}/sftp-server`);
+
+/** What stands in for a subsystem where neither an SSH server nor a core has it. */
+function subsystemProgram(name: string): string[] {
+  if (name !== "sftp") {
+    return ["sh", "-c", 'echo "holdfast: there is no subsystem $0 here" >&2; exit 1', name];
+  }
+  return [
+    "sh",
+    "-c",
+    'for p; do [ -x "$p" ] && exec "$p"; done; ' +
+    "echo 'holdfast: there is no sftp-server program here' >&2; exit 1",
+    "sh",
+    ...SFTP_SERVERS,
+  ];
+}

@@ -11,6 +11,8 @@ export interface ContainerOptions {
   runtimes?: Runtime[];
   /** Give it the machine's libraries all the same. Default only with runtimes. */
   libraries?: boolean;
+  /** Programs of busybox besides the few that a shell needs. */
+  applets?: string[];
   /** Lines of its /etc/passwd. Default root with /bin/sh. */
   passwd?: string[];
 }
@@ -40,13 +42,16 @@ export async function startContainer(options: ContainerOptions = {}): Promise<Co
   const {
     runtimes = [],
     libraries = runtimes.length > 0,
+    applets = [],
     passwd = ["root:x:0:0:root:/root:/bin/sh"],
   } = options;
   const name = `hf-${crypto.randomUUID().slice(0, 8)}`;
   await using root = await tempDir();
   for (const directory of ["bin", "etc", "root", "tmp"]) await Deno.mkdir(root.join(directory));
   await Deno.copyFile(findExecutable("busybox")!, root.join("bin/busybox"));
-  for (const applet of APPLETS) await Deno.symlink("busybox", root.join(`bin/${applet}`));
+  for (const applet of [...APPLETS, ...applets]) {
+    await Deno.symlink("busybox", root.join(`bin/${applet}`));
+  }
   await Deno.writeTextFile(root.join("etc/passwd"), passwd.join("\n") + "\n");
   await Deno.writeTextFile(root.join("root/.profile"), "echo noise\n");
   const image = `localhost/${name}`;
