@@ -8,7 +8,7 @@ export interface HeldForward {
   /** The port that the other side chose; absent where it was given. */
   port?: number;
   /** Its connections go on. */
-  stop(): void;
+  stop(): void | Promise<void>;
 }
 
 /** Under this name a client serves `find` and `cancel`, both with `{forward}`. */
@@ -46,11 +46,11 @@ export class HeldForwards {
       /** Whether there was one. */
       cancel: {
         policy: "parents",
-        handle: ({ forward }) => {
+        handle: async ({ forward }) => {
           const [name, held] = this.#find(forward as unknown as Forward) ?? [];
           if (!held) return false;
-          held.stop();
           this.#held.delete(name!);
+          await held.stop();
           if (this.#held.size === 0) this.#onCancelled();
           return true;
         },

@@ -25,8 +25,8 @@ export interface RemoteListener {
   path?: string;
   /** The PATH with which the program beside it is found. */
   search?: string;
-  /** Its connections go on. */
-  close(): void;
+  /** Resolves when it takes no more; its connections go on. */
+  close(): Promise<void>;
 }
 
 /**
@@ -55,10 +55,12 @@ export async function listenThere(
     const listening = await router.call(context, { service: "net", method: "listen", args });
     return {
       ...listening as Omit<RemoteListener, "close">,
-      close() {
+      async close() {
         router.removeHandler(accepted);
         const done = new HoldfastError("cancelled", "the listener was closed");
         router.sendDead(context, accepted + MIRROR, done);
+        // It is answered after what went before it.
+        await router.call(context, { service: "context", method: "ping" }).catch(() => {});
       },
     };
   } catch (error) {

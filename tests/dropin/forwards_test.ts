@@ -91,7 +91,7 @@ test("forwards: what a context says of its connections can be nonsense", async (
   const refusals = await Promise.all(many.slice(-10).map(({ sink }) => sink.ended));
   assertEquals(refusals.map((error) => error?.kind), Array(10).fill("limit"));
   assertEquals(arrived, 1 + LIMITS.openPerPeer / 2);
-  listener.close();
+  await listener.close();
   announce({ incoming: many[0].sink.id, outgoing: many[0].source.id });
   await child.call(0, { service: "x", method: "y" }).catch(() => {});
   assertEquals(arrived, 1 + LIMITS.openPerPeer / 2);
