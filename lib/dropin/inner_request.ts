@@ -13,6 +13,7 @@ import { planSession } from "./session_plan.ts";
 import { processOptions, statusOf } from "./session_work.ts";
 import { parseSshCommandLine } from "./ssh_command_line.ts";
 import type { SshRequest } from "./ssh_request.ts";
+import { WrongWords } from "./wrong_words.ts";
 
 /** See `parent/inner_ssh.ts`, which is what is at the other end. */
 const ASK = { words: 1, input: 2, end: 3 } as const;
@@ -52,7 +53,7 @@ export async function serveInnerRequest(
     ]);
     status = statusOf(ended);
   } catch (error) {
-    const known = error instanceof HoldfastError;
+    const known = error instanceof HoldfastError || error instanceof WrongWords;
     const text = known ? error.message.split("\n")[0] : "internal error";
     await tell.send(TELL.errors, new TextEncoder().encode(`holdfast: ${text}\r\n`));
     status = FAILED;
