@@ -83,8 +83,10 @@ export class NetListener {
 
   async open({ places, hidden }: ListenArguments): Promise<Listening> {
     try {
-      if (hidden) return await this.#listenHidden(hidden);
-      return await this.#listenOnAny(places);
+      const listening = hidden ? await this.#listenHidden(hidden) : await this.#listenOnAny(places);
+      // The caller went meanwhile, when there was not all of it to close.
+      if (this.#closed) throw new HoldfastError("cancelled", "Cannot listen: the caller is gone");
+      return listening;
     } catch (error) {
       this.#call.router.removeMirror(this.#call.src, this.#accepted);
       await this.close();
