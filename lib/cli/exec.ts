@@ -1,6 +1,6 @@
 /** `holdfast exec`: run a command on a target; stdin, stdout, stderr and the exit status pass through. */
 import { HoldfastError } from "../core/errors.ts";
-import { execute } from "../client/execute.ts";
+import { type ExecRequest, execute } from "../client/execute.ts";
 import {
   assignment,
   COMMON_OPTIONS,
@@ -26,6 +26,12 @@ export const options = {
   argv: { long: "argv", help: "run COMMAND's words exactly, without a shell" },
   noInput: { short: "n", help: "give it no standard input" },
   terminal: { short: "t", repeatable: true, help: "give it a terminal" },
+  withSsh: {
+    long: "with-ssh",
+    value: "TARGET",
+    repeatable: true,
+    help: "let it call ssh, to reach this target by this name",
+  },
   leave: { long: "leave", help: "let it go on when this client goes away" },
   ...TIMEOUT_OPTION,
   ...JSON_OPTION,
@@ -42,7 +48,7 @@ export async function run(args: string[]): Promise<number> {
     const missing = target === undefined ? "TARGET" : "COMMAND";
     throw new HoldfastError("usage", `Cannot run: ${missing} is missing; usage: ${usage}`);
   }
-  const request = {
+  const request: ExecRequest = {
     target,
     command: given.argv ? words : words.join(" "),
     env: Object.fromEntries(given.env),
@@ -52,6 +58,20 @@ export async function run(args: string[]): Promise<number> {
     timeout: given.timeout,
     ssh: sshOptions(given),
   };
+  if (given.withSsh.length > 0) {
+    const { execWithSsh }: typeof import("./exec_with_ssh.ts") = await import(
+      "./exec_with_ssh.ts" as string
+    );
+    const run = (changed: ExecRequest) => carryOut(changed, given);
+    return await execWithSsh(request, { allowed: given.withSsh, run });
+  }
+  return await carryOut(request, given);
+}
+
+async function carryOut(
+  request: ExecRequest,
+  given: { terminal: number; json: boolean },
+): Promise<number> {
   if (given.terminal > 0) {
     const { executeTerminal, wantsTerminal }: typeof import("../client/execute_terminal.ts") =
       await import("../client/execute_terminal.ts" as string);

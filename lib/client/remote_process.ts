@@ -14,8 +14,11 @@ export interface RemoteProcessOptions {
   input: boolean;
   leave?: boolean;
   terminal?: TerminalSize & { term: string };
-  /** In a direct context: the login shell or a subsystem of its SSH server, in the command's place. */
-  session?: "shell" | { subsystem: string };
+  /**
+   * In a direct context: the login shell or a subsystem of its SSH server, in the command's place. `sftp` elsewhere: the
+   * first of `programs` that is there, or the context itself.
+   */
+  session?: "shell" | { subsystem: string; programs?: string[] };
   /** In a direct context: lets it use our agent. */
   agent?: boolean;
   /** Gives the process up: it gets HUP, then TERM, then KILL. */

@@ -8,7 +8,7 @@ import { HoldfastError } from "../core/errors.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
-import { serve } from "../core/service.ts";
+import { serve, type Service } from "../core/service.ts";
 import { checkRuntimeDir, locateRuntimeDir } from "../rendezvous/runtime_dir.ts";
 import type { SshOptions } from "../rendezvous/ssh_options.ts";
 import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
@@ -20,10 +20,10 @@ export interface OpenRequest {
   ssh?: SshOptions;
   /**
    * What the context is for: a first command need not wait for the core, a terminal needs an SSH channel, and so does
-   * a `channel` (a subsystem, an agent) where there is one; `code` has the core wherever there can be one. `net`:
+   * a `channel` (a subsystem, an agent) and `sftp` where there is one; `code` has the core wherever there can be one. `net`:
    * connections from there.
    */
-  purpose?: "command" | "code" | "files" | "terminal" | "channel" | "net";
+  purpose?: "command" | "code" | "files" | "terminal" | "channel" | "sftp" | "net";
   /** A password that need not be asked for (the relay's init block). */
   password?: string;
   /** The same for sudo, su and doas. */
@@ -46,6 +46,8 @@ export interface Session extends AsyncDisposable {
   router: Router;
   /** Opens a target; resolves with its context's id. */
   open(request: OpenRequest): Promise<number>;
+  /** Serves others of this user's clients, and the daemon, one more service. */
+  serve(name: string, service: Service): void;
   /** Calls the daemon's own services. */
   daemon(service: string, method: string, args?: JsonObject): Promise<JsonObject>;
   /** Ends the link when what was sent has left. */
@@ -145,7 +147,7 @@ function join(
   const router = new Router({ id, parentIds: parents });
   const link = new Link(parents[0], transport);
   router.setParent(link);
-  serve(router, {
+  const services: Record<string, Service> = {
     client: {
       ask: {
         policy: "parents",
@@ -155,7 +157,8 @@ function join(
         },
       },
     },
-  });
+  };
+  serve(router, services);
   prepare(router);
   void link.run({
     onFrame: (frame) => router.receive(frame, link),
@@ -173,6 +176,9 @@ function join(
       const reply = await router.call(parents[0], openCall(request), { signal });
       const { context } = reply as { context: number };
       return context;
+    },
+    serve(name, service) {
+      services[name] = service;
     },
     async daemon(service, method, args) {
       return await router.call(parents[0], { service, method, args }) as JsonObject;

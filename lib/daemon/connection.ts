@@ -11,7 +11,15 @@ import type { Log } from "./log.ts";
 import type { Tree } from "./tree.ts";
 
 /** What a caller wants a context for; see `client/session.ts`. `hop`: to open another one behind it. */
-export type Purpose = "command" | "code" | "files" | "terminal" | "channel" | "net" | "hop";
+export type Purpose =
+  | "command"
+  | "code"
+  | "files"
+  | "terminal"
+  | "channel"
+  | "sftp"
+  | "net"
+  | "hop";
 
 export interface ConnectionOptions {
   key: string;

@@ -46,6 +46,8 @@ export interface CacheOptions {
 export class ConnectionCache {
   readonly #options: CacheOptions;
   readonly #connections: Map<string, Connection> = new Map();
+  /** Still used, and given to nobody any more. */
+  readonly #retired: Set<Connection> = new Set();
   readonly #planner: Planner;
   #watcher: ReturnType<typeof setInterval> | undefined;
 
@@ -55,11 +57,11 @@ export class ConnectionCache {
   }
 
   get size(): number {
-    return this.#connections.size;
+    return this.#connections.size + this.#retired.size;
   }
 
   status(): ConnectionStatus[] {
-    return [...this.#connections.values()].map((connection) => connection.status());
+    return this.#all().map((connection) => connection.status());
   }
 
   /** Opens a target for a client, which holds it from then on; `ask` reaches that client's user. */
@@ -92,7 +94,7 @@ export class ConnectionCache {
 
   /** Forgets a client; what nobody holds becomes idle. */
   release(client: number): void {
-    for (const connection of this.#connections.values()) {
+    for (const connection of this.#all()) {
       connection.askers.delete(client);
       if (connection.clients.delete(client)) connection.lastUsed = performance.now();
     }
@@ -102,7 +104,7 @@ export class ConnectionCache {
   async disconnect(request: OpenRequest, signal: AbortSignal): Promise<number> {
     const { steps, target } = await this.#planner.plan(request, signal);
     const { key } = steps.at(-1)!;
-    const found = [...this.#connections.values()].filter((connection) =>
+    const found = this.#all().filter((connection) =>
       connection.key === key || connection.target === target
     );
     const reason = new HoldfastError(
@@ -111,6 +113,23 @@ export class ConnectionCache {
     );
     for (const connection of found) connection.close(reason);
     return found.length;
+  }
+
+  /** The connection that a request would be given, as far as it has been made; null when there is none. */
+  async find(request: OpenRequest, signal: AbortSignal): Promise<Connection | null> {
+    const { steps } = await this.#planner.plan(request, signal);
+    const found = this.#connections.get(steps.at(-1)!.key);
+    return found && !found.isClosed && found.status().state !== "connecting" ? found : null;
+  }
+
+  /** Closes a connection once nobody uses it; others who want the same get a new one from now on. */
+  retire(connection: Connection): void {
+    if (connection.isIdle) {
+      const { target } = connection;
+      return connection.close(new HoldfastError("disconnected", `${target}: it was given up`));
+    }
+    this.#connections.delete(connection.key);
+    this.#retired.add(connection);
   }
 
   /**
@@ -130,7 +149,7 @@ export class ConnectionCache {
 
   /** Closes all; resolves when what ran over them has had its chance to end. */
   async close(reason: HoldfastError): Promise<void> {
-    const connections = [...this.#connections.values()];
+    const connections = this.#all();
     for (const connection of connections) connection.close(reason);
     await Promise.all(connections.map((connection) => connection.closed));
   }
@@ -160,8 +179,9 @@ export class ConnectionCache {
       : new HopConnection({ ...common, ...step, provisioner, above: above! });
     void connection.closed.then((reason) => {
       if (this.#connections.get(step.key) === connection) this.#connections.delete(step.key);
+      this.#retired.delete(connection);
       log("info", `${step.target}: closed: ${reason.message}`);
-      if (this.#connections.size > 0) return;
+      if (this.size > 0) return;
       clearInterval(this.#watcher);
       this.#watcher = undefined;
       this.#options.onEmpty();
@@ -173,7 +193,7 @@ export class ConnectionCache {
   /** The order of the map is the order of use: the first idle one is the least recently used. */
   #makeRoom(above: Connection | null): void {
     const { maxConnections } = this.#options.settings;
-    if (this.#connections.size < maxConnections) return;
+    if (this.size < maxConnections) return;
     for (const connection of this.#connections.values()) {
       if (!connection.isIdle || connection === above) continue;
       connection.close(
@@ -191,9 +211,12 @@ export class ConnectionCache {
   #watch(): void {
     const now = performance.now();
     const { idleTimeout } = this.#options.settings;
-    for (const connection of [...this.#connections.values()]) {
-      connection.watch(now, { idleTimeout });
-    }
+    for (const connection of this.#connections.values()) connection.watch(now, { idleTimeout });
+    for (const connection of this.#retired) connection.watch(now, { idleTimeout: 0 });
+  }
+
+  #all(): Connection[] {
+    return [...this.#connections.values(), ...this.#retired];
   }
 }
 

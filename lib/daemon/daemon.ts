@@ -248,6 +248,7 @@ export class Daemon {
             return { closed: await this.#cache.disconnect(request, call.signal) };
           },
         },
+        ...this.#control(),
       },
       module: {
         provide: {
@@ -290,6 +291,30 @@ export class Daemon {
             setTimeout(() => this.stop("holdfast stop"), 0);
             return { pid: Deno.pid };
           },
+        },
+      },
+    } as const;
+  }
+
+  /** What `ssh -O` asks of a connection that is held; null when none is. */
+  #control() {
+    const find = (args: JsonObject, { signal }: { signal: AbortSignal }) =>
+      this.#cache.find(args as unknown as OpenRequest, signal);
+    return {
+      /** Who uses it: clients can be asked for their forwards. */
+      check: {
+        policy: "parents",
+        handle: async (args: JsonObject, call: { signal: AbortSignal }) => {
+          const found = await find(args, call);
+          return found && { pid: Deno.pid, clients: [...found.clients] };
+        },
+      },
+      retire: {
+        policy: "parents",
+        handle: async (args: JsonObject, call: { signal: AbortSignal }) => {
+          const found = await find(args, call);
+          if (found) this.#cache.retire(found);
+          return found && {};
         },
       },
     } as const;

@@ -98,7 +98,8 @@ export class HopConnection extends Connection {
       return await this.#host.open(purpose);
     }
     if (purpose === "files") await this.tree.require(this.#id, "files");
-    if (purpose === "net") await this.tree.require(this.#id, "net");
+    if (purpose === "net" || purpose === "channel") await this.tree.require(this.#id, "net");
+    if (purpose === "sftp") await this.tree.require(this.#id, "sftp");
     if (purpose === "terminal") await this.tree.require(this.#id, "terminals");
     return this.#id;
   }

@@ -3,7 +3,7 @@
  * that is started behind it.
  */
 import { HoldfastError } from "../core/errors.ts";
-import type { Child, Host } from "../core/host.ts";
+import type { Child, Host, SpawnOptions } from "../core/host.ts";
 import { bootstrap, type Bootstrapped, NoRuntime } from "../parent/bootstrap.ts";
 import { type DirectContext, directContext } from "../master/direct_context.ts";
 import type { DialledTransport, Endpoint } from "../master/endpoint.ts";
@@ -17,12 +17,16 @@ import {
   type ConnectionOptions,
   type Purpose,
 } from "./connection.ts";
+import { withCoreSftp } from "./core_sftp.ts";
 import { directNet } from "./direct_net.ts";
 import { HostProvisioning, type Provisioner } from "./provisioner.ts";
 import { spawnInContext } from "./spawn_in_context.ts";
 
 /** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
 const SILENCE = { ask: 2500, giveUp: 5000 };
+
+/** What has a channel of the host's own server. */
+const NEEDS_CHANNEL: ReadonlySet<Purpose> = new Set(["terminal", "channel", "sftp"]);
 
 export interface HostConnectionOptions extends ConnectionOptions {
   /** Reaches the endpoint; aborted when nobody wants it any more. */
@@ -74,7 +78,7 @@ export class HostConnection extends Connection {
     this.#waiting++;
     try {
       await reached;
-      if (purpose === "terminal" || purpose === "channel") return this.#direct!.id;
+      if (NEEDS_CHANNEL.has(purpose)) return this.#direct!.id;
       const uses = this.#provisioner.countUse(this.key);
       const first = !this.#served && this.#waiting === 1 && purpose === "command" &&
         provision !== "always";
@@ -150,10 +154,18 @@ export class HostConnection extends Connection {
     this.#endpoint = endpoint;
     this.log("info", `${this.target}: connected as ${endpoint.description}`);
     void endpoint.closed.then((reason) => this.close(reason));
+    const host = withCoreSftp(endpoint.host, (options) => this.#serveSftp(options));
     const more = [directNet((host, port) => this.dial(host, port))];
-    this.#direct = directContext(router, { id: ids.take(), host: endpoint.host, more });
+    this.#direct = directContext(router, { id: ids.take(), host, more });
     this.#starting = true;
     this.#started = this.#startCore(endpoint);
+  }
+
+  async #serveSftp(options: SpawnOptions): Promise<Child | null> {
+    await this.#started;
+    if (!this.#core) return null;
+    await this.tree.require(this.#coreId, "sftp");
+    return await spawnInContext(this.tree, this.#coreId, options);
   }
 
   async #startCore(endpoint: Endpoint): Promise<void> {

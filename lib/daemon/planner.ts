@@ -245,6 +245,7 @@ const OPENSSH_ENVIRONMENT = ["HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "KRB5CC
 /** What only a session or the patience of its making is about. */
 const NOT_THE_CONNECTION = new Set([
   ...["batchmode", "clearallforwardings", "connecttimeout", "escapechar", "exitonforwardfailure"],
+  ...["dynamicforward", "localforward", "remoteforward", "gatewayports"],
   ...["forkafterauthentication", "loglevel", "numberofpasswordprompts", "remotecommand"],
   ...["requesttty", "sendenv", "sessiontype", "setenv", "stdinnull"],
 ]);

@@ -4,7 +4,8 @@
 export type Endpoint = { host?: string; port: number } | { path: string };
 
 export type Forward =
-  | { kind: "local" | "remote"; listen: Endpoint; connect: Endpoint }
+  | { kind: "local"; listen: Endpoint; connect: Endpoint }
+  | { kind: "remote"; listen: Endpoint; connect: Endpoint }
   /** A SOCKS server here. */
   | { kind: "dynamic"; listen: Endpoint }
   /** One there. */

@@ -2,14 +2,22 @@
 import type { HoldfastError } from "../core/errors.ts";
 import { announceBackground, endBySignals, type OpenWork } from "./session_work.ts";
 
-export async function holdOpen({ session, context, log }: OpenWork): Promise<number> {
+export async function holdOpen(open: OpenWork): Promise<number> {
+  const { log } = open;
   endBySignals(log);
-  const lost = new Promise<HoldfastError>((resolve) => {
-    session.router.onGone((id, reason) => id === context && resolve(reason));
-  });
+  const gone = lost(open);
   // A context tells those who spoke to it that it is gone.
-  await session.router.call(context, { service: "context", method: "ping" });
+  await open.session.router.call(open.context, { service: "context", method: "ping" });
   announceBackground();
   log.write("DEBUG1", "nothing runs, the connection is held");
-  throw await lost;
+  throw await gone;
+}
+
+/** Resolves when the context is gone, with why. */
+export function lost(
+  { session, context }: Pick<OpenWork, "session" | "context">,
+): Promise<HoldfastError> {
+  return new Promise((resolve) => {
+    session.router.onGone((id, reason) => id === context && resolve(reason));
+  });
 }

@@ -1,160 +1,78 @@
-/** `-L` and `-D`: listeners here whose connections the last context carries on. Loaded for those only. */
-import { drain } from "../client/execute.ts";
+/** `-L`, `-R` and `-D`, of the command line and of ssh_config. Loaded for those only. */
 import { HoldfastError } from "../core/errors.ts";
-import { dial, type Dialled } from "./dial.ts";
-import type { Endpoint, Forward } from "./forward_spec.ts";
+import { BeyondUs } from "./beyond_us.ts";
+import { describeForward, describePlace } from "./forward_places.ts";
+import type { Forward } from "./forward_spec.ts";
+import { FORWARD_SERVICE, type HeldForward, HeldForwards } from "./held_forwards.ts";
+import {
+  type ForwardContext,
+  type LocalForward,
+  type LocalRules,
+  startLocalForward,
+} from "./local_forward.ts";
+import { type RemoteForward, startRemoteForward } from "./remote_forward.ts";
 import type { OpenWork } from "./session_work.ts";
-import { readSocksRequest } from "./socks.ts";
-import type { SshLog } from "./ssh_log.ts";
-
-type Listener = Deno.TcpListener | Deno.UnixListener;
-type Conn = Deno.TcpConn | Deno.UnixConn;
-type Router = OpenWork["session"]["router"];
-
-/** What one listener's connections need. */
-interface Forwarding {
-  forward: Forward;
-  router: Router;
-  context: number;
-  log: SshLog;
-}
 
 /**
- * Listens for all of them; they end with this process. One that cannot be is told of, and ends everything where
- * ExitOnForwardFailure says so.
+ * Starts all of them; they end with this process, or when another one cancels them. One that cannot be is told of, and
+ * ends everything where ExitOnForwardFailure says so. Rejects with {@linkcode BeyondUs} when nothing on the other side
+ * can listen.
  */
-export async function startForwards({ request, plan, session, log }: OpenWork): Promise<void> {
-  const { destination: target, ssh, forwards, gatewayPorts = false } = request;
+export async function startForwards(
+  { request, plan, session, log }: OpenWork,
+): Promise<HeldForwards> {
+  const { destination: target, ssh } = request;
+  const { router } = session;
   const context = await session.open({ target, ssh, purpose: "net" });
-  for (const forward of forwards) {
-    const places = addresses(forward.listen, { gatewayPorts });
-    const opened = places.map((place) => listen(place, log)).filter((listener) =>
-      listener !== null
-    );
-    if (opened.length === 0) {
-      log.write("ERROR", "Could not request local forwarding.");
-      if (plan.needsForwards) throw new HoldfastError("io", `Cannot forward: ${describe(forward)}`);
+  const { gatewayPorts, unlinkSockets: unlink } = plan;
+  const at = { router, context, log, gatewayPorts, unlink };
+  const held = new HeldForwards();
+  session.serve(FORWARD_SERVICE, held.service);
+  // What the other side may not be able to do comes first: nothing is taken here then.
+  const inOrder = plan.forwards.toSorted((a, b) => Number(isRemote(b)) - Number(isRemote(a)));
+  for (const forward of inOrder) {
+    const started = isRemote(forward) ? await remote(forward, at) : local(forward, at);
+    if (typeof started !== "string") {
+      held.add(forward, started);
+      continue;
     }
-    for (const listener of opened) {
-      void serve(listener, { forward, router: session.router, context, log });
-    }
+    if (plan.needsForwards) throw new HoldfastError("io", started);
+    if (isRemote(forward)) log.write("INFO", `Warning: ${started}`);
+    else log.write("ERROR", started);
   }
+  return held;
 }
 
-/** Where ssh listens: on the loopback addresses unless it is told otherwise. */
-function addresses(listen: Endpoint, { gatewayPorts }: { gatewayPorts: boolean }): Endpoint[] {
-  if ("path" in listen) return [listen];
-  const { host, port } = listen;
-  if (host === "" || host === "*" || (host === undefined && gatewayPorts)) {
-    return [{ host: "0.0.0.0", port }, { host: "::", port }];
-  }
-  if (host === undefined || host === "localhost") {
-    return [{ host: "127.0.0.1", port }, { host: "::1", port }];
-  }
-  return [{ host, port }];
+function isRemote(forward: Forward): forward is RemoteForward {
+  return forward.kind === "remote" || forward.kind === "remote-dynamic";
 }
 
-function listen(place: Endpoint, log: SshLog): Listener | null {
+/** Or why it is none. */
+function local(
+  forward: LocalForward,
+  at: ForwardContext & LocalRules,
+): HeldForward | string {
+  const stop = startLocalForward(forward, at);
+  return stop ? { stop } : "Could not request local forwarding.";
+}
+
+/** Or why it is none. */
+async function remote(
+  forward: RemoteForward,
+  at: ForwardContext,
+): Promise<HeldForward | string> {
+  const { listen } = forward;
   try {
-    if ("path" in place) return Deno.listen({ transport: "unix", path: place.path });
-    return Deno.listen({ hostname: place.host, port: place.port });
+    const { port, close } = await startRemoteForward(forward, at);
+    if (!("port" in listen) || listen.port !== 0) return { stop: close };
+    const where = forward.kind === "remote" ? describePlace(forward.connect) : "socks:0";
+    at.log.write("INFO", `Allocated port ${port} for remote forward to ${where}`);
+    return { port, stop: close };
   } catch (error) {
-    // A machine without IPv6 is none to be told of.
-    const level = "path" in place || !place.host?.startsWith("::") ? "ERROR" : "DEBUG1";
-    log.write(level, `Cannot listen on ${describePlace(place)}: ${(error as Error).message}`);
-    return null;
+    // There is no core that could listen.
+    if ((error as HoldfastError).kind === "no_route") throw new BeyondUs("-R");
+    at.log.write("VERBOSE", `${describeForward(forward)}: ${(error as Error).message}`);
+    const what = "path" in listen ? `path ${listen.path}` : `port ${listen.port}`;
+    return `remote port forwarding failed for listen ${what}`;
   }
-}
-
-async function serve(listener: Listener, forwarding: Forwarding): Promise<void> {
-  for await (const conn of listener) void carry(conn as Conn, forwarding);
-}
-
-async function carry(conn: Conn, { forward, router, context, log }: Forwarding): Promise<void> {
-  try {
-    if (forward.kind === "dynamic") {
-      await carrySocks(conn, { router, context });
-    } else if ("connect" in forward) {
-      const dialled = dial({ router, context }, forward.connect);
-      await Promise.all([dialled.connected, join(conn, dialled)]);
-    }
-  } catch (error) {
-    log.write("INFO", `${describe(forward)}: ${(error as Error).message}`);
-  } finally {
-    close(conn);
-  }
-}
-
-async function carrySocks(
-  conn: Conn,
-  at: { router: Router; context: number },
-): Promise<void> {
-  const request = await readSocksRequest({
-    read: () => read(conn),
-    write: (bytes) => write(conn, bytes),
-  });
-  const dialled = dial(at, request);
-  try {
-    await dialled.connected;
-  } catch (error) {
-    await write(conn, request.refused);
-    throw error;
-  }
-  await write(conn, request.granted);
-  if (request.rest.length > 0) await dialled.outgoing.write(request.rest);
-  await join(conn, dialled);
-}
-
-/** Both ways, each to its own end. */
-async function join(conn: Conn, { outgoing, incoming }: Dialled): Promise<void> {
-  const out = async () => {
-    try {
-      for (let bytes = await read(conn); bytes; bytes = await read(conn)) {
-        await outgoing.write(bytes);
-      }
-      await outgoing.close();
-    } catch (error) {
-      const reason = new HoldfastError("io", (error as Error).message);
-      outgoing.abort(reason);
-    }
-  };
-  const back = async () => {
-    try {
-      await drain(incoming, conn);
-      await conn.closeWrite();
-    } catch (error) {
-      incoming.cancel();
-      close(conn);
-      throw error;
-    }
-  };
-  await Promise.all([out(), back()]);
-}
-
-async function read(conn: Conn): Promise<Uint8Array | null> {
-  const buffer = new Uint8Array(64 * 1024);
-  const count = await conn.read(buffer);
-  return count === null ? null : buffer.subarray(0, count);
-}
-
-async function write(conn: Conn, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
-}
-
-function close(conn: Conn): void {
-  try {
-    conn.close();
-  } catch {
-    // It was closed before.
-  }
-}
-
-function describe(forward: Forward): string {
-  return "connect" in forward
-    ? `${describePlace(forward.listen)} to ${describePlace(forward.connect)}`
-    : describePlace(forward.listen);
-}
-
-function describePlace(place: Endpoint): string {
-  return "path" in place ? place.path : `${place.host ?? "localhost"}:${place.port}`;
 }

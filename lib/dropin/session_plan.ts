@@ -1,15 +1,19 @@
 /** What a session is to be, from the command line and from what ssh_config says beyond it. Pure; for `ssh_session.ts`. */
-import type { Endpoint } from "./forward_spec.ts";
+import { configuredForwards, FORWARD_KEYWORDS } from "./configured_forwards.ts";
+import type { Endpoint, Forward } from "./forward_spec.ts";
 import type { LogLevel, SshRequest } from "./ssh_request.ts";
 import { isYes, logLevel, readEscape, sessionType, terminalWish } from "./ssh_values.ts";
 import { WrongWords } from "./wrong_words.ts";
 
 /** Of ssh_config, what a session is made of. The daemon resolves them, with `-o`. */
 export const SESSION_KEYWORDS = [
+  ...FORWARD_KEYWORDS,
+  "clearallforwardings",
   "escapechar",
   "exitonforwardfailure",
   "forkafterauthentication",
   "forwardagent",
+  "gatewayports",
   "loglevel",
   "remotecommand",
   "requesttty",
@@ -17,6 +21,7 @@ export const SESSION_KEYWORDS = [
   "sessiontype",
   "setenv",
   "stdinnull",
+  "streamlocalbindunlink",
 ] as const;
 
 export type Work =
@@ -37,6 +42,12 @@ export interface SessionPlan {
   background: boolean;
   agent: boolean;
   escape: string | null;
+  /** The command line's, and ssh_config's behind them. */
+  forwards: Forward[];
+  /** Those that listen here and name no address listen on all. */
+  gatewayPorts: boolean;
+  /** Their Unix sockets take the place of earlier ones. */
+  unlinkSockets: boolean;
   /** A forward that cannot be set up ends everything. */
   needsForwards: boolean;
   level: LogLevel;
@@ -82,6 +93,9 @@ export function planSession(request: SshRequest, context: PlanContext): SessionP
     background,
     agent: request.agent ?? !/^(no|false)$/.test(forwardAgent),
     escape: escape ?? null,
+    forwards: forwardsOf(request, context, one("clearallforwardings")),
+    gatewayPorts: request.gatewayPorts ?? isYes(one("gatewayports")),
+    unlinkSockets: isYes(one("streamlocalbindunlink")),
     needsForwards: isYes(one("exitonforwardfailure")),
     level: request.logLevel ?? logLevel(one("loglevel")) ?? "INFO",
     env: environmentOf(context),
@@ -106,6 +120,15 @@ function workOf(
     return { kind: "subsystem", name: line };
   }
   return line === undefined ? { kind: "shell" } : { kind: "command", line };
+}
+
+function forwardsOf(
+  { forwards, stdio }: SshRequest,
+  { keywords }: PlanContext,
+  clear: string | undefined,
+): Forward[] {
+  if (stdio || isYes(clear)) return [];
+  return [...forwards, ...configuredForwards(keywords)];
 }
 
 /** SendEnv's variables, and SetEnv's, which win. */

@@ -33,7 +33,11 @@ export function processOptions({ work, env, input, agent }: SessionPlan): Remote
     case "command":
       return { ...common, command: work.line };
     case "subsystem":
-      return { ...common, session: { subsystem: work.name }, command: subsystemProgram(work.name) };
+      return {
+        ...common,
+        session: { subsystem: work.name, programs: SFTP_SERVERS },
+        command: subsystemProgram(work.name),
+      };
     default:
       return { ...common, session: "shell", command: 'exec "$SHELL" -l' };
   }
@@ -60,19 +64,21 @@ export function statusOf(status: ExitStatus): number {
   return status.signal === null ? status.code : KILLED;
 }
 
-/** What stands in for a subsystem where no SSH server has it. */
+/** What an SSH server would run for `sftp`. */
+const SFTP_SERVERS = ["lib/openssh", "libexec/openssh", "lib/ssh", "libexec", "lib64/ssh", "lib"]
+  .map((place) => `/usr/${place}/sftp-server`);
+
+/** What stands in for a subsystem where neither an SSH server nor a core has it. */
 function subsystemProgram(name: string): string[] {
   if (name !== "sftp") {
     return ["sh", "-c", 'echo "holdfast: there is no subsystem $0 here" >&2; exit 1', name];
   }
-  const places = ["lib/openssh", "libexec/openssh", "lib/ssh", "libexec", "lib64/ssh", "lib"];
-  const programs = places.map((place) => `/usr/${place}/sftp-server`);
   return [
     "sh",
     "-c",
     'for p; do [ -x "$p" ] && exec "$p"; done; ' +
     "echo 'holdfast: there is no sftp-server program here' >&2; exit 1",
     "sh",
-    ...programs,
+    ...SFTP_SERVERS,
   ];
 }

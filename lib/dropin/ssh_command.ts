@@ -3,6 +3,7 @@
  * connections that the daemon holds. A client path like `exec`: what is rarely used is loaded when it is needed.
  */
 import { HoldfastError } from "../core/errors.ts";
+import { BeyondUs } from "./beyond_us.ts";
 import { parseSshCommandLine } from "./ssh_command_line.ts";
 import { SshLog } from "./ssh_log.ts";
 import type { SshRequest } from "./ssh_request.ts";
@@ -30,16 +31,7 @@ export async function run(words: string[]): Promise<number> {
     }
     if (line.logLevel) log.level = line.logLevel;
     if (line.logFile !== undefined) log.open(line.logFile);
-    const why = beyondUs(line);
-    if (why === undefined) return await runSession(line, { log, words });
-    const { handOver }: typeof import("./system_ssh.ts") = await import(
-      "./system_ssh.ts" as string
-    );
-    if (!line.isStack) return await handOver(words, { why });
-    throw new HoldfastError(
-      "refused",
-      `Cannot carry out ${why} for ${line.destination}: only the system's ssh can, and it knows no stacks`,
-    );
+    return await carryOut(line, { log, words });
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) return FAILED;
     if (error instanceof WrongWords) {
@@ -57,12 +49,34 @@ export async function run(words: string[]): Promise<number> {
   }
 }
 
+async function carryOut(
+  request: SshRequest,
+  { log, words }: { log: SshLog; words: string[] },
+): Promise<number> {
+  try {
+    const why = beyondUs(request);
+    if (why !== undefined) throw new BeyondUs(why);
+    if (request.control === undefined) return await runSession(request, { log, words });
+    const { runControl }: typeof import("./control.ts") = await import("./control.ts" as string);
+    return await runControl(request, { log, words });
+  } catch (error) {
+    if (!(error instanceof BeyondUs)) throw error;
+    const { why } = error;
+    const { handOver }: typeof import("./system_ssh.ts") = await import(
+      "./system_ssh.ts" as string
+    );
+    if (!request.isStack) return await handOver(words, { why });
+    throw new HoldfastError(
+      "refused",
+      `Cannot carry out ${why} for ${request.destination}: only the system's ssh can, and it knows no stacks`,
+    );
+  }
+}
+
 /** What of the request only the system's ssh can do. */
-function beyondUs({ beyond, x11, control, forwards }: SshRequest): string | undefined {
+function beyondUs({ beyond, x11 }: SshRequest): string | undefined {
   if (beyond) return beyond;
-  if (x11 && Deno.env.get("DISPLAY")) return "-X";
-  if (control) return `-O ${control}`;
-  return forwards.some(({ kind }) => kind.startsWith("remote")) ? "-R" : undefined;
+  return x11 && Deno.env.get("DISPLAY") ? "-X" : undefined;
 }
 
 async function usageText(): Promise<string> {

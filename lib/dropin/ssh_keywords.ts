@@ -36,9 +36,13 @@ const OWN: Record<string, (draft: Draft, value: string) => boolean | void> = {
   sessiontype: (draft, value) => take(draft, "session", sessionType(value)),
   stdinnull: (draft, value) => take(draft, "noInput", yesOrNo(value)),
   forkafterauthentication: (draft, value) => take(draft, "background", yesOrNo(value)),
-  forwardagent: (draft, value) => take(draft, "agent", yesOrNo(value) ?? true),
+  forwardagent: (draft, value) => {
+    if (draft.agent === undefined && yesOrNo(value) === undefined) draft.agentSocket = value;
+    return take(draft, "agent", yesOrNo(value) ?? true);
+  },
   escapechar: (draft, value) => take(draft, "escape", readEscape(value)),
   loglevel: (draft, value) => take(draft, "logLevel", logLevel(value)),
+  controlpath: (draft, value) => void (draft.controlPath ??= value),
   gatewayports: (draft, value) => take(draft, "gatewayPorts", yesOrNo(value)),
 };
 
@@ -50,8 +54,8 @@ function take<K extends keyof Draft>(draft: Draft, name: K, value: Draft[K]): bo
 /** Takes one `-o` into the request. */
 export function applyKeyword(draft: Draft, line: ConfigLine): void {
   const { keyword, arguments: [value], rest } = line;
-  if (NEEDLESS.test(keyword)) return;
   if (Object.hasOwn(OWN, keyword) && OWN[keyword](draft, value)) return;
+  if (NEEDLESS.test(keyword)) return;
   if (Object.hasOwn(BEYOND, keyword) && !BEYOND[keyword].test(value.toLowerCase())) {
     draft.beyond ??= `-o ${keyword}`;
   }

@@ -150,7 +150,7 @@ export const SSH_LETTERS: Readonly<Record<string, SshLetter>> = {
   R: valued("address", (draft, value) => {
     addForward(draft, readRemoteForward(value), `Bad remote forwarding specification '${value}'`);
   }),
-  S: { value: "ctl_path", fate: "accepted" },
+  S: valued("ctl_path", (draft, value) => void (draft.controlPath = value)),
   W: valued("host:port", (draft, value) => {
     if (draft.stdio) throw new WrongWords("stdio forward already specified");
     if (draft.control) throw new WrongWords("Cannot specify stdio forward with -O");

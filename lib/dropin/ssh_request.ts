@@ -49,6 +49,8 @@ export interface SshRequest {
   background?: boolean;
   /** `-A`, `-a` */
   agent?: boolean;
+  /** Of `-o ForwardAgent`: another agent than ours, by its socket or by the `$VARIABLE` that holds it. */
+  agentSocket?: string;
   /** One character, or null for none. */
   escape?: string | null;
   logLevel?: LogLevel;
@@ -62,6 +64,8 @@ export interface SshRequest {
   stdio?: Endpoint;
   /** `-O` */
   control?: ControlCommand;
+  /** `-S`: of a master of OpenSSH's, if any. Ours needs none. */
+  controlPath?: string;
   /** X11 forwarding was asked for; without a display that means nothing. */
   x11: boolean;
   /** The first option that only the system's ssh can carry out, as it was written. */

@@ -27,7 +27,7 @@ export async function runSession(
   // What the command line alone says is nearly always all there is.
   const guess = planSession(request, { ...circumstances, keywords: {} });
   const { destination: target } = request;
-  const ssh = withAgent(request);
+  const ssh = await withAgent(request);
   const opened = await openSession({
     target,
     ssh,
@@ -54,7 +54,9 @@ export async function runSession(
       ? opened.context
       : await session.open({ target, ssh, purpose: purposeOf(plan) });
     log.write("DEBUG1", `${target}: context ${context} of the daemon's tree`);
-    const status = await work({ request, plan, session, context, log });
+    const open = { request, plan, session, context, log };
+    if (request.agent && runsSomething(plan)) await forwardAgent(open, ssh);
+    const status = await work(open);
     log.write("DEBUG1", `Exit status ${status}`);
     return status;
   } finally {
@@ -62,15 +64,34 @@ export async function runSession(
   }
 }
 
-/** A connection that forwards an agent is one of its own: the daemon must know. */
-function withAgent({ agent, ssh }: SshRequest): SshOptions {
+/** A connection that forwards an agent is one of its own: the daemon must know. Hops behind it do not need that. */
+async function withAgent(
+  { agent, ssh, destination, isStack }: SshRequest,
+): Promise<SshOptions> {
   if (agent === undefined) return ssh;
+  if (agent && isStack) {
+    const { parseTarget }: typeof import("../rendezvous/target.ts") = await import(
+      "../rendezvous/target.ts" as string
+    );
+    if (parseTarget(destination).at(-1)!.method !== "ssh") return ssh;
+  }
   return { ...ssh, options: [`ForwardAgent=${agent ? "yes" : "no"}`, ...ssh.options ?? []] };
+}
+
+/** Behind hops; an SSH server does it by itself. Asked for on the command line only: more than a host can see it then. */
+async function forwardAgent(open: OpenWork, ssh: SshOptions): Promise<void> {
+  const { plan, session, request: { destination: target } } = open;
+  if (plan.terminal) await session.open({ target, ssh, purpose: "channel" });
+  const { relayAgent }: typeof import("./agent_relay.ts") = await import(
+    "./agent_relay.ts" as string
+  );
+  const path = await relayAgent(open);
+  if (path !== null) plan.env = { ...plan.env, SSH_AUTH_SOCK: path };
 }
 
 async function work(open: OpenWork): Promise<number> {
   const { plan, session, context, log } = open;
-  if (open.request.forwards.length > 0) {
+  if (plan.forwards.length > 0) {
     const { startForwards }: typeof import("./port_forwards.ts") = await import(
       "./port_forwards.ts" as string
     );
@@ -106,10 +127,15 @@ async function work(open: OpenWork): Promise<number> {
   return statusOf(status);
 }
 
-type Purpose = "command" | "terminal" | "channel" | "net";
+function runsSomething({ work }: SessionPlan): boolean {
+  return work.kind === "shell" || work.kind === "command";
+}
+
+type Purpose = "command" | "terminal" | "channel" | "sftp" | "net";
 
 function purposeOf({ work, terminal, agent }: SessionPlan): Purpose {
   if (terminal) return "terminal";
   if (work.kind === "stdio") return "net";
+  if (work.kind === "subsystem" && work.name === "sftp") return "sftp";
   return agent || work.kind === "subsystem" ? "channel" : "command";
 }

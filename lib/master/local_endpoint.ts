@@ -1,6 +1,7 @@
 /** The connection method `local`: this machine, as this user. */
 import { HoldfastError } from "../core/errors.ts";
 import { denoHost } from "../files/host_deno.ts";
+import { withSftp } from "../files/sftp_service.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { withTerminals } from "../parent/local_terminal.ts";
 
@@ -11,7 +12,7 @@ export function localEndpoint(): Endpoint {
   });
   return {
     description: "local",
-    host: withTerminals(denoHost),
+    host: withSftp(withTerminals(denoHost)),
     startCore: (line) => denoHost.spawn({ command: line }),
     closed,
     close,

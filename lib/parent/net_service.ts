@@ -1,10 +1,15 @@
-/** Connections that a context makes for others: what an SSH hop behind it runs over. Shipped on demand. */
+/**
+ * Connections that a context makes and takes for others: what an SSH hop behind it runs over, and what `ssh` forwards.
+ * Shipped on demand.
+ */
 import { builtin } from "../core/builtin.ts";
 import type { StartServices } from "../core/context.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import type { Call } from "../core/service.ts";
 import { ReceiveStream, SendStream } from "../core/stream.ts";
+import { carrySocket } from "./carry_socket.ts";
+import { type ListenArguments, NetListener } from "./net_listener.ts";
 
 type Net = typeof import("node:net");
 type Socket = import("node:net").Socket;
@@ -20,15 +25,29 @@ export interface DialArguments {
   incoming: number;
 }
 
-export const start: StartServices = () => {
+export const start: StartServices = (context) => {
   const open = new Set<Socket>();
+  const listeners = new Set<NetListener>();
+  const forget = (listener: NetListener) => void listeners.delete(listener);
   return {
     services: {
-      net: { dial: { policy: "parents", handle: (args, call) => dial(args, call, open) } },
+      net: {
+        dial: { policy: "parents", handle: (args, call) => dial(args, call, open) },
+        listen: {
+          policy: "parents",
+          async handle(args, call) {
+            const { host } = context;
+            const { accepted, ...wanted } = args as unknown as ListenArguments;
+            const listener = new NetListener(call, { accepted, host, open, onClosed: forget });
+            listeners.add(listener);
+            return { ...await listener.open({ accepted, ...wanted }) };
+          },
+        },
+      },
     },
-    // deno-lint-ignore require-await
     async close() {
       for (const socket of open) socket.destroy();
+      await Promise.all([...listeners].map((listener) => listener.close()));
     },
   };
 };
@@ -57,9 +76,7 @@ async function dial(args: JsonObject, call: Call, open: Set<Socket>): Promise<Js
   } finally {
     call.signal.removeEventListener("abort", abort);
   }
-  socket.setNoDelay(true);
-  void carryOut(source, socket);
-  void carryIn(socket, sink);
+  carrySocket(socket, { source, sink });
   return null;
 }
 
@@ -70,27 +87,3 @@ const WORDS: Record<string, string> = {
   ETIMEDOUT: "timed out",
   ENOTFOUND: "the name cannot be resolved",
 };
-
-async function carryOut(source: ReceiveStream, socket: Socket): Promise<void> {
-  try {
-    for (let bytes = await source.read(); bytes; bytes = await source.read()) {
-      await new Promise<void>((resolve, reject) =>
-        socket.write(bytes, (error) => error ? reject(error) : resolve())
-      );
-    }
-    socket.end();
-  } catch {
-    socket.destroy();
-    source.cancel();
-  }
-}
-
-async function carryIn(socket: Socket, sink: SendStream): Promise<void> {
-  try {
-    for await (const bytes of socket) await sink.write(bytes);
-    await sink.close();
-  } catch (error) {
-    socket.destroy();
-    sink.abort(new HoldfastError("disconnected", (error as Error).message));
-  }
-}

@@ -18,6 +18,8 @@ const ENTRIES = {
   net: "../parent/net_service.ts",
   /** Runtimes for hops that have none */
   provision: "../parent/provision_service.ts",
+  /** The subsystem `sftp` for `process.exec` */
+  sftp: "../files/sftp_service.ts",
   /** Terminals for `process.exec` */
   terminals: "../parent/local_terminal.ts",
 } as const;

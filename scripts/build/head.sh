@@ -6,6 +6,8 @@ hash=@HASH@
 # A link to it named ssh stands for `holdfast ssh`.
 [ "${0##*/}" = ssh ] && set -- ssh "$@"
 case ${1-} in @PARTS@) part=$1 ;; *) part=help ;; esac
+# That of exec is kept small; this one has all.
+case "$part $*" in "exec "*--with-ssh*) part=help ;; esac
 # All functions are compiled at once, and then kept compiled; no garbage is collected in so short a life. Together they
 # save a warm exec a sixth of its time.
 case $part in

@@ -11,6 +11,8 @@ import type { BuildInfo } from "../../lib/rendezvous/build_info.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const DAEMON = ["../daemon/run_daemon.ts"];
+/** Most of the drop-in, for an option of `exec`: `head.sh` then starts `help`, which has it. */
+const WITH_SSH = ["./exec_with_ssh.ts"];
 /** Native parts of ssh2, which does without. */
 const NATIVE = ["cpu-features", "./crypto/build/Release/sshcrypto.node"];
 
@@ -28,7 +30,7 @@ export async function compileParts({ commit }: { commit: string }): Promise<Map<
       ? await compile({ ...info, scripts }, [...without, ...NATIVE])
       : name === "bootstrap"
       ? await compile({ ...info, scripts: { core: scripts.core } }, [...without, ...DAEMON])
-      : await compile(info, [...without, ...DAEMON]);
+      : await compile(info, [...without, ...DAEMON, ...WITH_SSH]);
     parts.set(`${name}.mjs`, script);
   }
   return parts;

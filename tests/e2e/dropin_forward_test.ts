@@ -4,76 +4,7 @@ import { createAccount } from "../support/accounts.ts";
 import { REPOSITORY, Workspace } from "../support/holdfast.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
-
-/** Answers each connection, once it has been read to its end, with what it got and how much that was. */
-class EchoServer implements AsyncDisposable {
-  readonly listener: Deno.TcpListener | Deno.UnixListener;
-  readonly #serving: Promise<void>;
-
-  constructor(listener: Deno.TcpListener | Deno.UnixListener) {
-    this.listener = listener;
-    this.#serving = this.#serve();
-  }
-
-  get port(): number {
-    return (this.listener.addr as Deno.NetAddr).port;
-  }
-
-  async #serve(): Promise<void> {
-    const answering: Promise<void>[] = [];
-    for await (const conn of this.listener) answering.push(this.#answer(conn));
-    await Promise.all(answering);
-  }
-
-  async #answer(conn: Deno.Conn): Promise<void> {
-    using _conn = conn;
-    try {
-      const bytes = await readAll(conn);
-      await writeAll(conn, bytes);
-      await writeAll(conn, new TextEncoder().encode(`<${bytes.length}>`));
-    } catch {
-      // Who asked has gone.
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.listener.close();
-    await this.#serving;
-  }
-}
-
-const BYTES = new Uint8Array(2_000_000).map((_, i) => (i * 2_654_435_761) >>> 24);
-
-function isAnswer(bytes: Uint8Array): boolean {
-  const tail = new TextDecoder().decode(bytes.subarray(BYTES.length));
-  return tail === `<${BYTES.length}>` && BYTES.every((byte, i) => bytes[i] === byte);
-}
-
-async function exchange(conn: Deno.TcpConn | Deno.UnixConn): Promise<boolean> {
-  using _conn = conn;
-  const answer = readAll(conn);
-  await writeAll(conn, BYTES);
-  await conn.closeWrite();
-  return isAnswer(await answer);
-}
-
-async function readAll(conn: Deno.Conn): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  const buffer = new Uint8Array(65536);
-  for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
-    chunks.push(buffer.slice(0, count));
-  }
-  return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
-}
-
-async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
+import { BYTES, EchoServer, exchange, freePort, isAnswer } from "./forward_fixture.ts";
 
 for (const runtime of ["deno", "none"] as const) {
   const what = runtime === "none" ? "no runtime" : runtime;
@@ -186,10 +117,16 @@ for (const runtime of ["deno", "none"] as const) {
         ]);
       });
 
-      await t.step("-R is for the system's ssh", async () => {
-        const { code, stderr } = await workspace.run("ssh", ["-R", "1:h:2", "web1,sudo", "true"]);
+      await t.step("-R without a core is for the system's ssh", async () => {
+        const words = ["-R", `0:127.0.0.1:1`, "web1", "echo up"];
+        const env = { HOLDFAST_SSH: "never" };
+        if (runtime !== "none") return;
+        const { code, stderr } = await workspace.run("ssh", words, { env });
         assertEquals(code, 255);
-        assertMatch(stderr, /^holdfast: Cannot carry out -R for web1,sudo: /);
+        assertMatch(stderr, /^holdfast: Cannot carry out -R: only the system's ssh can, /);
+        const real = await workspace.run("ssh", words);
+        assertEquals([real.code, real.stdout], [0, "up\n"]);
+        assertMatch(real.stderr, /^Allocated port \d+ for remote forward to 127\.0\.0\.1:1\s*$/);
       });
     },
   );

@@ -4,7 +4,7 @@
  */
 
 import { tempDir } from "./temp.ts";
-import { findExecutable, type Runtime, sharedRuntime } from "./tools.ts";
+import { findExecutable, programOf, type Runtime, sharedRuntime } from "./tools.ts";
 
 export interface ContainerOptions {
   /** Runtimes on its PATH. They need the machine's libraries, which it then sees. Default none. */
@@ -56,9 +56,13 @@ export async function startContainer(options: ContainerOptions = {}): Promise<Co
   await Deno.writeTextFile(root.join("root/.profile"), "echo noise\n");
   const image = `localhost/${name}`;
   await run("sh", "-c", 'tar -C "$0" -c . | podman import - "$1"', root.path, image);
-  const mounts = runtimes.map((runtime) => `${sharedRuntime(runtime)}:/bin/${runtime}:ro`);
+  const mounts = runtimes.map((runtime) =>
+    `${sharedRuntime(runtime)}:/bin/${programOf(runtime)}:ro`
+  );
   if (libraries) mounts.push("/lib:/lib:ro", "/lib64:/lib64:ro", "/usr/lib:/usr/lib:ro");
   const volumes = mounts.flatMap((mount) => ["-v", mount]);
+  // The machine's sftp-server is none of the container's.
+  if (libraries) volumes.push("--tmpfs", "/usr/lib/openssh:notmpcopyup");
   const container: Container = {
     name,
     run: (...command) => run("podman", "exec", name, ...command),
