@@ -72,7 +72,7 @@ for (const runtime of ["deno", "node", "bun"] as const) {
         const titles = [...stdout.matchAll(/holdfast: ([\w.,=-]+) \((\S+@\S+:\d+)\)/g)];
         const names = new Set(titles.map((match) => match[1]));
         for (const { target } of await contexts()) {
-          if (target.length <= 50) assert(names.has(target), `${target} in ${[...names]}`);
+          if (target.length <= 32) assert(names.has(target), `${target} in ${[...names]}`);
         }
       });
 
