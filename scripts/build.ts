@@ -11,8 +11,7 @@ import { gzipSync } from "node:zlib";
 import { hex } from "../lib/core/greeting.ts";
 import { SELF_CONTAINED } from "../lib/rendezvous/self_command.ts";
 import { VERSION } from "../lib/rendezvous/version.ts";
-import { COMMANDS } from "../lib/cli/command_table.ts";
-import { compileParts } from "./build/parts.ts";
+import { compileParts, partNames } from "./build/parts.ts";
 import { ownTarget, runtimeFor, TARGETS } from "./build/runtime.ts";
 import { tar } from "./build/tar.ts";
 
@@ -37,7 +36,7 @@ export async function build(path: string, { target }: { target: string }): Promi
     COMMIT: commit,
     HASH: hash,
     SYSTEM: system,
-    PARTS: Object.keys(COMMANDS).join(" | "),
+    PARTS: partNames().join(" | "),
     FLAGS: SELF_CONTAINED.join(" "),
   });
   const temporary = `${path}.${Deno.pid}`;

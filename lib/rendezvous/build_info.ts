@@ -28,9 +28,21 @@ export function builtScript(name: string): Uint8Array | null {
  */
 const LAUNCH_ENVIRONMENT = ["DENO_DIR", "DENO_NO_UPDATE_CHECK", "DENO_DISABLE_NODE_SHIM"];
 
+/** Where the launcher says which file it is. */
+const LAUNCHED_FILE = "HF_FILE";
+
+/**
+ * The built file that was started, as it was called: perhaps by a link, perhaps relative to the working directory. To be
+ * asked for before `restoreEnvironment`; undefined in a source tree.
+ */
+export function launchedFile(): string | undefined {
+  return buildInfo() ? Deno.env.get(LAUNCHED_FILE) : undefined;
+}
+
 /** Undoes what the launcher did to the environment; idempotent, and does nothing in a source tree. */
 export function restoreEnvironment(): void {
   if (!buildInfo()) return;
+  Deno.env.delete(LAUNCHED_FILE);
   for (const name of LAUNCH_ENVIRONMENT) {
     const own = Deno.env.get(`HF_${name}`);
     if (own === undefined) continue; // It is done.

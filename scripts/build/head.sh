@@ -23,6 +23,7 @@ complete() {
 start() {
   dir=$1
   shift
+  export HF_FILE="$0"
   export HF_DENO_DIR="${DENO_DIR-}" DENO_DIR="$dir/cache"
   export HF_DENO_NO_UPDATE_CHECK="${DENO_NO_UPDATE_CHECK-}" DENO_NO_UPDATE_CHECK=1
   export HF_DENO_DISABLE_NODE_SHIM="${DENO_DISABLE_NODE_SHIM-}" DENO_DISABLE_NODE_SHIM=1

@@ -41,7 +41,11 @@ export async function play(workspace: Workspace, words: string[], steps: Step[])
   const main = new URL("../../main.ts", import.meta.url).pathname;
   const deno = [Deno.execPath(), "run", "-A", "--quiet", main];
   const command = [...deno, ...workspace.args(words[0], ...words.slice(1))];
-  const env = { ...await workspace.env(), TERM: "xterm" };
+  return await playCommand(command, steps, { ...await workspace.env(), TERM: "xterm" });
+}
+
+/** The same with any program, in exactly that environment. */
+export async function playCommand(command: string[], steps: Step[], env: Record<string, string>) {
   const { success, stdout, stderr } = await new Deno.Command("python3", {
     args: ["-c", PLAYER, JSON.stringify(command), JSON.stringify(steps)],
     env,
