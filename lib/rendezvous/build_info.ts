@@ -16,6 +16,13 @@ export function buildInfo(): BuildInfo | null {
   return (globalThis as { holdfastBuild?: BuildInfo }).holdfastBuild ?? null;
 }
 
+/** Where a built file's program and runtime lie; null in a source tree. */
+export function unpackedDir(): string | null {
+  return buildInfo()
+    ? decodeURIComponent(new URL(".", import.meta.url).pathname).slice(0, -1)
+    : null;
+}
+
 /** A script that was compiled when the file was built; null where it is to be compiled now. */
 export function builtScript(name: string): Uint8Array | null {
   const script = buildInfo()?.scripts?.[name];
