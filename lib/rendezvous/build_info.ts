@@ -6,6 +6,8 @@
 export interface BuildInfo {
   /** The commit that it was made from; `+` at its end: with changes. */
   commit: string;
+  /** By `deno compile`: the file is the runtime, and unpacks nothing. */
+  compiled?: true;
   /** sha256 of the core, hex. */
   coreHash: string;
   /** Only in the daemon's part: raw deflate, base64, under `core` and the ids of our own modules. */
@@ -43,7 +45,9 @@ const LAUNCHED_FILE = "HF_FILE";
  * asked for before `restoreEnvironment`; undefined in a source tree.
  */
 export function launchedFile(): string | undefined {
-  return buildInfo() ? Deno.env.get(LAUNCHED_FILE) : undefined;
+  const build = buildInfo();
+  if (build?.compiled) return Deno.execPath();
+  return build ? Deno.env.get(LAUNCHED_FILE) : undefined;
 }
 
 /** Undoes what the launcher did to the environment; idempotent, and does nothing in a source tree. */

@@ -15,11 +15,13 @@ const DAEMON = ["../daemon/run_daemon.ts"];
 const NATIVE = ["cpu-features", "./crypto/build/Release/sshcrypto.node"];
 
 /** By the file's name in the archive. */
-export async function compileParts({ commit }: { commit: string }): Promise<Map<string, string>> {
+export async function compileParts(
+  made: Omit<BuildInfo, "coreHash" | "scripts">,
+): Promise<Map<string, string>> {
   const core = await coreSource();
   const scripts: Record<string, string> = { core: core.compressed.toBase64() };
   for (const id of OWN_MODULES) scripts[id] = (await ownModule(id)).source.toBase64();
-  const info: BuildInfo = { commit, coreHash: core.hash };
+  const info: BuildInfo = { ...made, coreHash: core.hash };
   const parts = new Map([["help.mjs", await compile(info, DAEMON)]]);
   for (const name of partNames()) {
     const others = Object.keys(COMMANDS).filter((other) => other !== name);

@@ -100,6 +100,22 @@ builds("built file: a cache that cannot be written leaves the session's director
   assertEquals(user.unpacked(user.env.XDG_RUNTIME_DIR).length, 1);
 });
 
+full("built file: with a read-only home it runs, and writes nothing there", async () => {
+  await using user = await User.create();
+  const { HOME } = user.env;
+  await command("mount", "--bind", HOME, HOME);
+  try {
+    await command("mount", "-o", "remount,bind,ro", HOME);
+    const { code, stdout, stderr } = await user.run(["exec", "local", "echo $HOME; exit 3"]);
+    assertEquals([code, stdout, stderr], [3, `${HOME}\n`, ""]);
+    assertEquals((await user.run(["stop"])).code, 0);
+  } finally {
+    await command("umount", HOME);
+  }
+  assertEquals(user.unpacked(user.cache), []);
+  assertEquals(user.unpacked(user.env.XDG_RUNTIME_DIR).length, 1);
+});
+
 full("built file: a full cache leaves the session's directory, and nothing behind", async () => {
   await using user = await User.create();
   await Deno.mkdir(user.cache);
