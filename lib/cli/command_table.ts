@@ -67,6 +67,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     readsOthers: true,
     load: () => import("./install.ts" as string),
   },
+  setup: {
+    summary: "make plain ssh use held connections for chosen hosts",
+    load: () => import("./setup.ts" as string),
+  },
   completions: {
     summary: "print what makes a shell complete command lines",
     readsOthers: true,
