@@ -57,6 +57,10 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "close the connection to a target",
     load: () => import("./disconnect.ts" as string),
   },
+  unprovision: {
+    summary: "remove the runtime that a target was given",
+    load: () => import("./unprovision.ts" as string),
+  },
   stop: { summary: "stop the daemon", load: () => import("./stop.ts" as string) },
   daemon: {
     summary: "hold the connections (started on demand)",
@@ -75,6 +79,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "print what makes a shell complete command lines",
     readsOthers: true,
     load: () => import("./completions.ts" as string),
+  },
+  bootstrap: {
+    summary: "become a context (a parent starts it on a target)",
+    hidden: true,
+    load: () => import("./bootstrap.ts" as string),
   },
   askpass: {
     summary: "put a question of OpenSSH's client to the user",

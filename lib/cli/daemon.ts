@@ -1,6 +1,6 @@
 /** `holdfast daemon`: hold the connections. Clients start it with `--announce` when there is none. */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
-import { restoreEnvironment } from "../rendezvous/build_info.ts";
+import { launchedFile, restoreEnvironment } from "../rendezvous/build_info.ts";
 import {
   LOG_LEVELS,
   type LogLevel,
@@ -50,12 +50,17 @@ export async function run(args: string[]): Promise<number> {
   if (positionals.length > 0) {
     throw new HoldfastError("usage", `Cannot read "${positionals[0]}": daemon takes no arguments`);
   }
+  const launched = launchedFile();
   if (given.announce || given.foreground) restoreEnvironment();
   if (!given.announce) {
     const settings = readSettings(given);
     if (!given.foreground) return await startInBackground(settings);
     const { runDaemon } = await import("../daemon/run_daemon.ts");
-    await runDaemon({ settings, onReady: () => console.error("holdfast: the daemon listens") });
+    await runDaemon({
+      settings,
+      launched,
+      onReady: () => console.error("holdfast: the daemon listens"),
+    });
     return 0;
   }
   const announce = (text: string) => {
@@ -65,7 +70,7 @@ export async function run(args: string[]): Promise<number> {
   try {
     const settings = readSettings(given);
     const { runDaemon } = await import("../daemon/run_daemon.ts");
-    await runDaemon({ settings, onReady: () => announce("ready\n") });
+    await runDaemon({ settings, launched, onReady: () => announce("ready\n") });
     return 0;
   } catch (error) {
     const { kind, description } = toHoldfastError(error).toWire();

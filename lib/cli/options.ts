@@ -101,6 +101,17 @@ export function integer({ min, max }: { min: number; max: number }): (text: stri
   };
 }
 
+/** One of these words, for `parse`. */
+export function oneOf<const T extends string>(words: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = words.find((each) => each === text);
+    if (found === undefined) {
+      throw new RangeError(`${quote(text)} is not one of ${words.join(", ")}`);
+    }
+    return found;
+  };
+}
+
 /** Longest duration a timer can hold (2^31 - 1 ms), in seconds. */
 const MAX_SECONDS = 2_147_483;
 
@@ -181,6 +192,13 @@ export const SSH_OPTIONS = {
     parse: word,
     help: "set an option of ssh_config",
   },
+  provision: {
+    long: "provision",
+    value: "POLICY",
+    parse: oneOf(["auto", "never", "always"]),
+    help:
+      "give a host without deno, node or bun a runtime: auto (from the second use on), never, always",
+  },
   openssh: { long: "openssh", help: "connect with the system's ssh, whatever else could" },
   passwordCommand: {
     long: "password-command",
@@ -195,10 +213,11 @@ export const SSH_OPTIONS = {
  * process, where `client/ask.ts` finds it.
  */
 export function sshOptions<T extends ParsedOptions<typeof SSH_OPTIONS>>(
-  { configFile, identityFiles, port, user, jump, options, openssh, passwordCommand }: T,
+  { configFile, identityFiles, port, user, jump, options, openssh, provision, passwordCommand }: T,
 ): SshOptions {
   if (passwordCommand !== undefined) Deno.env.set("HOLDFAST_PASSWORD_COMMAND", passwordCommand);
-  return { configFile, identityFiles, port, user, jump, options, openssh: openssh || undefined };
+  const own = { openssh: openssh || undefined, provision };
+  return { configFile, identityFiles, port, user, jump, options, ...own };
 }
 
 /** How an option is written: its long form where it has one. */

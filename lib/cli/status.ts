@@ -34,6 +34,8 @@ interface Connection {
   description: string;
   state: string;
   runtime: string | null;
+  /** How it stands with a runtime for one that has none. */
+  provision?: string | null;
   clients: number;
   /** Seconds. */
   age: number;
@@ -80,7 +82,11 @@ async function report(status: Status): Promise<string> {
   facts.push(count(status.connections.length, "connection"));
   const head = facts.join(", ");
   if (status.connections.length === 0) return head;
-  return `${head}\n\n${table(asTree(status.connections))}`;
+  const notes = status.connections.flatMap(({ target, provision }) =>
+    provision ? [`${printable(target)}: ${printable(provision)}`] : []
+  );
+  if (notes.length > 0) notes.unshift("");
+  return [head, "", table(asTree(status.connections)), ...notes].join("\n");
 }
 
 const COLUMNS: readonly {

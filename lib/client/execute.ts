@@ -25,7 +25,6 @@ const PATIENCE = 3;
 
 /** Runs it and resolves with the status to exit with. */
 export async function execute(request: ExecRequest): Promise<number> {
-  makeBlocking();
   const limit = deadline(request.target, request.timeout);
   const { signal } = limit;
   const { target, ssh, command, cwd, env, input, leave } = request;
@@ -40,6 +39,7 @@ export async function execute(request: ExecRequest): Promise<number> {
     // Until now a signal ended this process, which was all there was to end.
     signals = new SignalForwarder(limit);
     signals.attach(process);
+    makeBlocking();
     if (process.stdin) void feed(process.stdin);
     const [status] = await Promise.all([
       process.exit,

@@ -65,6 +65,8 @@ export const SENT_ENVIRONMENT = [
   "XDG_CONFIG_HOME",
   "HOLDFAST_HOSTS",
   "ANSIBLE_CONFIG",
+  // Whether what lacks a runtime is given one.
+  "HOLDFAST_PROVISION",
 ];
 
 /**

@@ -2,6 +2,7 @@
 import { HoldfastError } from "../core/errors.ts";
 import type { ErrorKind } from "../core/errors.ts";
 import { makeRuntimeDir, type RuntimeDir } from "../rendezvous/runtime_dir.ts";
+import { launchedFile } from "../rendezvous/build_info.ts";
 import { selfCommand } from "../rendezvous/self_command.ts";
 import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
 
@@ -9,7 +10,12 @@ import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
  * The daemon forwards many bytes and keeps few: a small nursery keeps its garbage from piling up, and it collects
  * that itself where it knows better (`master/nursery.ts`).
  */
-const DAEMON_ENGINE = ["--min-semi-space-size=1", "--max-semi-space-size=1", "--expose-gc"];
+const DAEMON_ENGINE = [
+  "--min-semi-space-size=1",
+  "--max-semi-space-size=1",
+  "--initial-heap-size=64",
+  "--expose-gc",
+];
 
 /** Milliseconds until a started daemon must have announced that it listens. */
 const START_DEADLINE = 20_000;
@@ -37,10 +43,14 @@ export async function startDaemon(
 }
 
 async function spawnDaemon(dir: RuntimeDir): Promise<void> {
+  const file = launchedFile();
+  const launched = file?.startsWith("/") === false ? `${Deno.cwd()}/${file}` : file;
   const [program, ...args] = selfCommand("daemon", { engineFlags: DAEMON_ENGINE });
   const child = new Deno.Command(program, {
     args: [...args, "--announce"],
     cwd: "/",
+    // Its working directory is another one.
+    env: launched === undefined ? {} : { HF_FILE: launched },
     stdin: "null",
     stdout: "piped",
     stderr: "null",

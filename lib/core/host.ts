@@ -85,6 +85,13 @@ export interface OpenFile {
   /** Makes the content durable. */
   sync(): Promise<void>;
   close(): Promise<void>;
+  /** The same without a thread in between, which holds up all else that runs here; absent where there is no such way. */
+  readonly now?: OpenFileNow;
+}
+
+export interface OpenFileNow {
+  read(buffer: Uint8Array): number | null;
+  write(bytes: Uint8Array): void;
 }
 
 /** What every context needs of its machine. Relative paths are relative to the user's home. */

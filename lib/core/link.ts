@@ -6,13 +6,21 @@ import type { Frame } from "./frame.ts";
 import type { Transport } from "./host.ts";
 import { LIMITS } from "./limits.ts";
 
-/** Bytes handed to the transport at once: what a control frame may have to wait for. */
-const BATCH = 64 * 1024;
+/** Bytes handed to the transport at once: what a control frame may have to wait for, the more the faster it is. */
+const MIN_BATCH = 64 * 1024;
+const MAX_BATCH = 4 * MIN_BATCH;
+/** Milliseconds in which a transport has to take a batch, for a larger one to follow. */
+const QUICK = 2;
 
 export interface LinkEvents {
   onFrame(frame: Frame, link: Link): void;
   /** Called once; `error` is null when the peer ended the link at a frame boundary or we closed it. */
   onClose(error: HoldfastError | null, link: Link): void;
+}
+
+export interface LinkOptions {
+  privileged?: boolean;
+  now?: () => number;
 }
 
 /** Frames of one stream that wait for the transport. */
@@ -46,18 +54,22 @@ export class Link {
   dropped = 0;
 
   readonly #transport: Transport;
+  readonly #now: () => number;
   #control: Frame[] = [];
   /** Bytes in `#control` by authority: one that floods cannot use up the room of the others. */
   readonly #controlBytes: Map<number, number> = new Map();
   readonly #bulk: Map<string, BulkQueue> = new Map();
   #bulkBytes = 0;
+  #batch = MIN_BATCH;
   #pumping = false;
   #closed = false;
   #events: LinkEvents | null = null;
   #written: Promise<void> = Promise.resolve();
 
-  constructor(peer: number, transport: Transport, options: { privileged?: boolean } = {}) {
+  /** `now`: milliseconds of any clock. */
+  constructor(peer: number, transport: Transport, options: LinkOptions = {}) {
     this.peer = peer;
+    this.#now = options.now ?? (() => performance.now());
     this.privileged = options.privileged ?? false;
     this.#transport = transport;
   }
@@ -140,7 +152,10 @@ export class Link {
     try {
       for (let batch = this.#nextBatch(); batch && !this.#closed; batch = this.#nextBatch()) {
         this.traffic.sent += batch.length;
+        const start = this.#now();
         await (this.#written = this.#transport.write(batch));
+        const quick = this.#now() - start < QUICK;
+        this.#batch = quick ? Math.min(this.#batch * 2, MAX_BATCH) : MIN_BATCH;
       }
     } catch (error) {
       this.close(toHoldfastError(error, "disconnected"));
@@ -154,7 +169,7 @@ export class Link {
     const frames: Uint8Array[] = [];
     let size = 0;
     let taken = 0;
-    while (taken < this.#control.length && size < BATCH) {
+    while (taken < this.#control.length && size < this.#batch) {
       const { auth, bytes } = this.#control[taken++];
       size += bytes.length;
       frames.push(bytes);
@@ -163,7 +178,7 @@ export class Link {
       else this.#controlBytes.delete(auth);
     }
     this.#control.splice(0, taken);
-    while (size < BATCH && this.#bulk.size > 0) {
+    while (size < this.#batch && this.#bulk.size > 0) {
       const [key, queue] = this.#bulk.entries().next().value!;
       const frame = queue.frames.shift()!;
       queue.bytes -= frame.length;

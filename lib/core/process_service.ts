@@ -146,7 +146,10 @@ export class ProcessService {
     try {
       return await host.spawn(args);
     } catch (error) {
-      if (await isEnterable(host, args.cwd ?? host.home())) throw error;
+      // A direct host's shell finds out by itself.
+      if (host.runtime === "direct" || await isEnterable(host, args.cwd ?? host.home())) {
+        throw error;
+      }
       if (args.cwd === undefined) return await host.spawn({ ...args, cwd: "/" });
       const text = `Cannot run in ${JSON.stringify(args.cwd)}: no such directory, or no permission`;
       throw new HoldfastError("not_found", text);

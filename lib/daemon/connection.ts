@@ -3,8 +3,10 @@
  * (`hop_connection.ts`). Owned by the cache; what it opened closes with it.
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
-import type { Transport } from "../core/host.ts";
+import type { Host } from "../core/host.ts";
 import type { Ask } from "../master/ask.ts";
+import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
+import type { DialledTransport } from "../master/endpoint.ts";
 import type { Log } from "./log.ts";
 import type { Tree } from "./tree.ts";
 
@@ -39,6 +41,8 @@ export interface ConnectionStatus {
   /** Seconds since it was made, and since it was last used. */
   age: number;
   idle: number;
+  /** How it stands with a runtime for a host that has none; null when there is nothing to say. */
+  provision: string | null;
   /** Bytes over the core's link. */
   received: number;
   sent: number;
@@ -47,7 +51,7 @@ export interface ConnectionStatus {
 /** What a kind of connection knows of itself. */
 export type ConnectionDetails = Pick<
   ConnectionStatus,
-  "description" | "state" | "runtime" | "context" | "received" | "sent"
+  "description" | "state" | "runtime" | "context" | "provision" | "received" | "sent"
 >;
 
 /** Milliseconds after a first command when its answer is not waited for any more. */
@@ -101,6 +105,11 @@ export abstract class Connection {
     return this.clients.size === 0 && this.holders.size === 0;
   }
 
+  /** What it goes through can do more now than when it was made. */
+  get isOutgrown(): boolean {
+    return false;
+  }
+
   /** Asks one of its users: the first that is there. Null when none is, or that one declined. */
   readonly ask: Ask = async (question, how) => {
     for (const [client, ask] of this.askers) {
@@ -111,10 +120,13 @@ export abstract class Connection {
   };
 
   /** The context to use for `purpose`. Rejects with why the target cannot be reached. */
-  async open(purpose: Purpose): Promise<number> {
+  async open(
+    purpose: Purpose,
+    { provision = "never" }: { provision?: ProvisionPolicy } = {},
+  ): Promise<number> {
     this.#reached ??= this.#reach();
     try {
-      const context = await this.contextFor(purpose, this.#reached);
+      const context = await this.contextFor(purpose, this.#reached, provision);
       if (this.reason) throw this.reason;
       if (purpose !== "hop") this.#prepareForMore(context);
       return context;
@@ -175,13 +187,22 @@ export abstract class Connection {
     });
   }
 
+  /** Once it is open: where the tools of hops behind it run when it has no core to run them. */
+  get direct(): Host | null {
+    return null;
+  }
+
   /** Connects from there to another host, where that needs no context. */
-  dial?(host: string, port: number): Promise<Transport>;
+  dial?(host: string, port: number): Promise<DialledTransport>;
 
   /** Makes it; rejects with why it cannot be made. */
   protected abstract reach(): Promise<void>;
   /** The context for `purpose`, once `reached` allows it. */
-  protected abstract contextFor(purpose: Purpose, reached: Promise<void>): Promise<number>;
+  protected abstract contextFor(
+    purpose: Purpose,
+    reached: Promise<void>,
+    provision: ProvisionPolicy,
+  ): Promise<number>;
   /** Ends what `reach` made; resolves when that is gone. */
   protected abstract leave(reason: HoldfastError): Promise<void>;
   /** Closes it when it has not answered for too long. */

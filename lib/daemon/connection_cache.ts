@@ -8,8 +8,10 @@ import type { Connection, ConnectionStatus } from "./connection.ts";
 import { HopConnection } from "./hop_connection.ts";
 import { HostConnection } from "./host_connection.ts";
 import type { Log } from "./log.ts";
+import type { Provisioner } from "./provisioner.ts";
 import { type OpenRequest, Planner, type Step } from "./planner.ts";
 import type { Tree } from "./tree.ts";
+import { removeProvisioned } from "./remove_provisioned.ts";
 
 /** Milliseconds between two looks at all connections. */
 const WATCH_INTERVAL = 1000;
@@ -25,6 +27,7 @@ export interface CacheOptions {
   tree: Tree;
   /** Where names of stacks are looked up. */
   files: StackFiles;
+  provisioner: Provisioner;
   /** Where ssh asks its questions. */
   desk: AskpassDesk;
   settings: Settings;
@@ -82,7 +85,8 @@ export class ConnectionCache {
       throw error;
     }
     connection!.clients.add(client);
-    const context = await connection!.open(request.purpose ?? "command");
+    const { provision } = steps.at(-1)!;
+    const context = await connection!.open(request.purpose ?? "command", { provision });
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
   }
 
@@ -109,6 +113,21 @@ export class ConnectionCache {
     return found.length;
   }
 
+  /**
+   * Removes the runtime that a target was given, and ends the connection to it, which may be running on that; returns
+   * the paths that are gone.
+   */
+  async unprovision(
+    request: OpenRequest,
+    options: { client: number; ask: Ask | null; signal: AbortSignal },
+  ): Promise<string[]> {
+    const ssh = { ...request.ssh, provision: "never" as const };
+    const { context } = await this.open({ ...request, ssh }, options);
+    const removed = await removeProvisioned(this.#options.tree.router, context);
+    if (removed.length > 0) await this.disconnect(request, options.signal);
+    return removed;
+  }
+
   /** Closes all; resolves when what ran over them has had its chance to end. */
   async close(reason: HoldfastError): Promise<void> {
     const connections = [...this.#connections.values()];
@@ -119,6 +138,9 @@ export class ConnectionCache {
   /** The connection for a step: the one that is held, or a new one. */
   #take(step: Step, above: Connection | null): Connection {
     let connection = this.#connections.get(step.key);
+    if (connection?.isOutgrown && connection.isIdle) {
+      connection.close(new HoldfastError("disconnected", `${step.target}: there is a better way`));
+    }
     if (!connection || connection.isClosed) connection = this.#create(step, above);
     this.#connections.delete(step.key);
     this.#connections.set(step.key, connection);
@@ -127,14 +149,15 @@ export class ConnectionCache {
 
   #create(step: Step, above: Connection | null): Connection {
     this.#makeRoom(above);
-    const { tree, log } = this.#options;
+    const { tree, log, provisioner } = this.#options;
     const common = { key: step.key, target: step.target, above, tree, log };
     const connection: Connection = step.kind === "host"
       ? new HostConnection({
         ...common,
+        provisioner,
         reach: (signal) => step.reach({ above, ask: connection.ask, signal }),
       })
-      : new HopConnection({ ...common, ...step, above: above! });
+      : new HopConnection({ ...common, ...step, provisioner, above: above! });
     void connection.closed.then((reason) => {
       if (this.#connections.get(step.key) === connection) this.#connections.delete(step.key);
       log("info", `${step.target}: closed: ${reason.message}`);

@@ -22,6 +22,7 @@ import { AskpassDesk } from "./askpass_desk.ts";
 import { ConnectionCache } from "./connection_cache.ts";
 import type { Log } from "./log.ts";
 import type { OpenRequest } from "./planner.ts";
+import { Provisioner } from "./provisioner.ts";
 import { describeStack } from "./stack_service.ts";
 import { Tree } from "./tree.ts";
 
@@ -35,6 +36,8 @@ export interface DaemonOptions {
   /** Whose daemon it is, for people: `ann@laptop:4711`. */
   owner: string;
   log: Log;
+  /** The built file that was started, absolute; undefined in a source tree. */
+  launched?: string;
   /** Gives up the socket and the lock, so that another daemon can start; this one carries on its work. */
   onRetire: () => void;
 }
@@ -66,6 +69,7 @@ export class Daemon {
       tree: this.#tree,
       files: this.#files,
       desk: this.#desk,
+      provisioner: new Provisioner(options.launched),
       settings,
       log,
       onEmpty: () => this.#considerIdle(),
@@ -227,6 +231,14 @@ export class Daemon {
             const request = args as unknown as OpenRequest;
             const options = { client: call.src, ask: this.#ask(call.src), signal: call.signal };
             return { ...await this.#cache.open(request, options) };
+          },
+        },
+        unprovision: {
+          policy: "parents",
+          handle: async (args: JsonObject, call: { src: number; signal: AbortSignal }) => {
+            const request = args as unknown as OpenRequest;
+            const options = { client: call.src, ask: this.#ask(call.src), signal: call.signal };
+            return { removed: await this.#cache.unprovision(request, options) };
           },
         },
         disconnect: {

@@ -41,6 +41,7 @@ async function dialFrom(
   const context = await above.open("hop").catch((error) => {
     throw refused ?? error;
   });
+  if (above.direct) throw refused;
   return await dialByContext(context, { tree, host, port });
 }
 

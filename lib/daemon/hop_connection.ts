@@ -1,9 +1,16 @@
-/** A connection to a context that another context opens: sudo, a container, a sandbox behind a host. */
+/**
+ * A connection to a context that another context opens: sudo, a container, a sandbox behind a host. Behind a host
+ * without a core it is a connection to a host like any other, whose way is the tool of its method.
+ */
 import { SHUTDOWN } from "../core/constants.ts";
-import { HoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Frame } from "../core/frame.ts";
+import type { Host } from "../core/host.ts";
 import { decodeJson, type JsonObject } from "../core/json.ts";
 import { printable } from "../core/printable.ts";
+import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
+import type { DialledTransport } from "../master/endpoint.ts";
+import { hopEndpoint } from "../master/hop_endpoint.ts";
 import { CONNECTION_METHODS } from "../parent/connection_methods.ts";
 import type { OpenHopArguments } from "../parent/hop_service.ts";
 import {
@@ -12,9 +19,14 @@ import {
   type ConnectionOptions,
   type Purpose,
 } from "./connection.ts";
+import { bringPayload } from "./payload_way.ts";
+import type { Provisioner } from "./provisioner.ts";
+import { HostConnection } from "./host_connection.ts";
 
 /** Milliseconds that a hop has to answer, its questions not counted. */
 const DEADLINE = 30_000;
+/** Deadlines that it takes at most to give it a runtime, from a file that is there. */
+const UNPACKING = 10;
 /** How often one hop may ask for a password, and characters of a tool's words in the question. */
 const QUESTIONS = 3;
 const PROMPT = 200;
@@ -27,12 +39,17 @@ export interface HopConnectionOptions extends ConnectionOptions {
   argument?: string;
   /** Whom to be in a container. */
   user?: string;
+  /** Whether what lacks a runtime, on the way or at its end, is given one. */
+  provision: ProvisionPolicy;
+  provisioner: Provisioner;
   /** A password that need not be asked for; used once. */
   password?: string;
 }
 
 export class HopConnection extends Connection {
   readonly #options: HopConnectionOptions;
+  /** What stands for it behind a host without a core. */
+  #host: HostConnection | null = null;
   /** Its context; 0 before there is one. */
   #id = 0;
   #runtime: string | null = null;
@@ -43,14 +60,30 @@ export class HopConnection extends Connection {
   /** Passwords that were asked for, and questions that wait for somebody now. */
   #questions = 0;
   #asking = 0;
+  /** The password that was known beforehand has had its turn. */
+  #given = false;
 
   constructor(options: HopConnectionOptions) {
     super(options);
     this.#options = options;
   }
 
+  override get direct(): Host | null {
+    return this.#host?.direct ?? null;
+  }
+
+  override get isOutgrown(): boolean {
+    return this.#host !== null && this.#options.above.direct === null;
+  }
+
+  override async dial(host: string, port: number): Promise<DialledTransport> {
+    if (this.#host) return await this.#host.dial(host, port);
+    throw new HoldfastError("connect", `${this.target}: its context connects to other hosts`);
+  }
+
   protected async contextFor(purpose: Purpose, reached: Promise<void>): Promise<number> {
     await reached;
+    if (this.#host) return await this.#host.open(purpose);
     if (purpose === "files") await this.tree.require(this.#id, "files");
     if (purpose === "net") await this.tree.require(this.#id, "net");
     if (purpose === "terminal") await this.tree.require(this.#id, "terminals");
@@ -59,9 +92,10 @@ export class HopConnection extends Connection {
 
   protected async reach(): Promise<void> {
     const { tree, target, log } = this;
-    const { above, method, argument, user } = this.#options;
+    const { above, method, argument, user, provision } = this.#options;
     const { router } = tree;
-    const parent = await above.open("hop");
+    const parent = await above.open("hop", { provision });
+    if (above.direct) return await this.#reachDirectly(above.direct);
     await tree.require(parent, "hops");
     if (this.reason) throw this.reason;
     const id = tree.grantIds(parent, 1);
@@ -74,7 +108,7 @@ export class HopConnection extends Connection {
     const watch = setInterval(() => {
       if (this.#asking > 0) return;
       this.close(new HoldfastError("timeout", `${target}: it was not open in time`));
-    }, 2 * DEADLINE);
+    }, (provision === "never" ? 2 : UNPACKING) * DEADLINE);
     try {
       const args: OpenHopArguments = {
         id,
@@ -84,6 +118,7 @@ export class HopConnection extends Connection {
         name: target,
         ask: asked,
         deadline: DEADLINE,
+        provision: provision !== "never",
       };
       const reply = await router.call(parent, {
         service: "hop",
@@ -117,8 +152,33 @@ export class HopConnection extends Connection {
     if (this.reason) this.#shutDown(id);
   }
 
+  /** Through its tool, which is composed into each command. */
+  async #reachDirectly(host: Host): Promise<void> {
+    const { above, method, argument, user, provisioner } = this.#options;
+    const { key, target, tree, log } = this;
+    const connection = new HostConnection({
+      ...{ key, target, tree, log, above: null, provisioner },
+      reach: (signal) =>
+        hopEndpoint(host, {
+          hop: { method, argument, user, label: target },
+          deadline: DEADLINE,
+          ask: ({ prompt }) => this.#password(prompt),
+          dial: above.dial?.bind(above),
+          signal,
+        }),
+    });
+    this.#host = connection;
+    void connection.closed.then((reason) => this.close(reason));
+    await connection.open("channel"); // does not wait for a core
+  }
+
   protected async leave(reason: HoldfastError): Promise<void> {
     this.#stopListening();
+    if (this.#host) {
+      this.#host.close(reason);
+      await this.#host.closed;
+      return;
+    }
     const { router } = this.tree;
     if (this.#id === 0 || !router.linkOf(this.#id)) return;
     const gone = Promise.withResolvers<void>();
@@ -132,6 +192,7 @@ export class HopConnection extends Connection {
   }
 
   protected checkLife(now: number): void {
+    this.#host?.watch(now, { idleTimeout: Infinity });
     if (this.#id === 0 || this.clients.size === 0) return;
     if (this.#askedAt > this.#heardAt) {
       if (now - this.#askedAt <= LIFE.giveUp) return;
@@ -146,6 +207,7 @@ export class HopConnection extends Connection {
   }
 
   protected details(): ConnectionDetails {
+    if (this.#host) return this.#host.status();
     const state = this.#id === 0 ? "connecting" : "ready";
     const context = this.#id || null;
     return {
@@ -153,40 +215,59 @@ export class HopConnection extends Connection {
       state,
       runtime: this.#runtime,
       context,
+      provision: null,
       received: 0,
       sent: 0,
     };
+  }
+
+  /** The built file that this hop is to be given, to the context that opens it. */
+  async #bring(target: string): Promise<JsonObject> {
+    const { above, provision, provisioner } = this.#options;
+    const { tree, log } = this;
+    try {
+      if (provision === "never") throw new HoldfastError("refused", "it is not to be provisioned");
+      return { ok: await bringPayload(above, { target, tree, log, files: provisioner.files }) };
+    } catch (error) {
+      return { error: { ...toHoldfastError(error).toWire() } };
+    }
   }
 
   #shutDown(id: number): void {
     this.tree.router.send({ dst: id, handle: SHUTDOWN, replyTo: 0 });
   }
 
-  /**
-   * A password that the hop's tool wants: the one that was given, once, or what the user says. The context that asks is
-   * not trusted to ask only what its tool does.
-   */
+  /** What a context asks. It is not trusted to ask only what its tool does. */
   async #answer({ src, replyTo, payload }: Frame): Promise<void> {
-    const { password, method } = this.#options;
     let answer: string | null = null;
     this.#asking++;
     try {
-      const { prompt } = decodeJson(payload);
-      const asks = CONNECTION_METHODS[method].asks && ++this.#questions <= QUESTIONS;
-      if (asks && this.#questions === 1 && password !== undefined) answer = password;
-      else if (asks) {
-        answer = await this.ask({
-          prompt: `${this.target}: ${printable(String(prompt)).slice(0, PROMPT)}`,
-          echo: false,
-          kind: "password",
-          host: this.target,
-        }, { signal: this.abort.signal });
+      const { prompt, payload: wanted } = decodeJson(payload);
+      if (wanted !== undefined) {
+        const answer = await this.#bring(String(wanted));
+        return this.tree.router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, answer);
       }
+      const asks = CONNECTION_METHODS[this.#options.method].asks && ++this.#questions <= QUESTIONS;
+      if (asks) answer = await this.#password(String(prompt));
     } catch {
       // Nobody can answer what makes no sense.
     } finally {
       this.#asking--;
     }
     this.tree.router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, { ok: answer });
+  }
+
+  /** A password that the hop's tool wants: the one that was given, once, or what the user says. */
+  async #password(prompt: string): Promise<string | null> {
+    const { password } = this.#options;
+    const known = this.#given ? undefined : password;
+    this.#given = true;
+    if (known !== undefined) return known;
+    return await this.ask({
+      prompt: `${this.target}: ${printable(prompt).slice(0, PROMPT)}`,
+      echo: false,
+      kind: "password",
+      host: this.target,
+    }, { signal: this.abort.signal });
   }
 }

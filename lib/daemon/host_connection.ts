@@ -3,10 +3,11 @@
  * that is started behind it.
  */
 import { HoldfastError } from "../core/errors.ts";
-import type { Transport } from "../core/host.ts";
+import type { Child, Host } from "../core/host.ts";
 import { bootstrap, type Bootstrapped, NoRuntime } from "../parent/bootstrap.ts";
 import { type DirectContext, directContext } from "../master/direct_context.ts";
-import type { Endpoint } from "../master/endpoint.ts";
+import type { DialledTransport, Endpoint } from "../master/endpoint.ts";
+import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import { contextTitle, firstStage } from "../parent/first_stage.ts";
 import { coreSource } from "../sources/core_source.ts";
 import { passwordExpiry } from "../master/password_expiry.ts";
@@ -17,6 +18,8 @@ import {
   type Purpose,
 } from "./connection.ts";
 import { directNet } from "./direct_net.ts";
+import { HostProvisioning, type Provisioner } from "./provisioner.ts";
+import { spawnInContext } from "./spawn_in_context.ts";
 
 /** Milliseconds of silence after which a core is asked for a sign of life, and then until it is given up. */
 const SILENCE = { ask: 2500, giveUp: 5000 };
@@ -24,6 +27,7 @@ const SILENCE = { ask: 2500, giveUp: 5000 };
 export interface HostConnectionOptions extends ConnectionOptions {
   /** Reaches the endpoint; aborted when nobody wants it any more. */
   reach: (signal: AbortSignal) => Promise<Endpoint>;
+  provisioner: Provisioner;
 }
 
 /**
@@ -32,6 +36,9 @@ export interface HostConnectionOptions extends ConnectionOptions {
  */
 export class HostConnection extends Connection {
   readonly #reachEndpoint: (signal: AbortSignal) => Promise<Endpoint>;
+  readonly #provisioner: Provisioner;
+  /** Once it is known that the host has no runtime. */
+  #provisioning: HostProvisioning | null = null;
   #waiting = 0;
   #served = false;
   #endpoint: Endpoint | null = null;
@@ -44,32 +51,40 @@ export class HostConnection extends Connection {
   #started: Promise<void> = Promise.resolve();
   #starting = false;
 
-  constructor({ reach, ...options }: HostConnectionOptions) {
+  constructor({ reach, provisioner, ...options }: HostConnectionOptions) {
     super(options);
     this.#reachEndpoint = reach;
+    this.#provisioner = provisioner;
   }
 
-  override async dial(host: string, port: number): Promise<Transport> {
+  override get direct(): Host | null {
+    return this.#core ? null : this.#endpoint?.host ?? null;
+  }
+
+  override async dial(host: string, port: number): Promise<DialledTransport> {
     if (this.#endpoint?.dial) return await this.#endpoint.dial(host, port);
     throw new HoldfastError("connect", `${this.target}: it cannot connect to other hosts`);
   }
 
-  protected async contextFor(purpose: Purpose, reached: Promise<void>): Promise<number> {
+  protected async contextFor(
+    purpose: Purpose,
+    reached: Promise<void>,
+    provision: ProvisionPolicy,
+  ): Promise<number> {
     this.#waiting++;
     try {
       await reached;
       if (purpose === "terminal" || purpose === "channel") return this.#direct!.id;
-      const first = !this.#served && this.#waiting === 1 && purpose === "command";
+      const uses = this.#provisioner.countUse(this.key);
+      const first = !this.#served && this.#waiting === 1 && purpose === "command" &&
+        provision !== "always";
       this.#served = true;
       if (!first || !this.#starting) await this.#started;
-      if (this.reason) throw this.reason;
       if (!this.#core) {
-        if (purpose !== "hop") return this.#direct!.id;
-        throw new HoldfastError(
-          "bootstrap",
-          `${this.target}: nothing can be opened behind it: it has no deno, node or bun`,
-        );
+        await this.#provisioning?.use(provision, { uses, needed: purpose === "code" });
       }
+      if (this.reason) throw this.reason;
+      if (!this.#core) return this.#direct!.id;
       if (purpose === "net") await this.tree.require(this.#coreId, "net");
       if (purpose === "files") await this.tree.require(this.#coreId, "files");
       return this.#coreId;
@@ -107,16 +122,20 @@ export class HostConnection extends Connection {
       state,
       runtime: this.#core?.runtime ?? null,
       context: this.#core ? this.#coreId : this.#direct?.id ?? null,
+      provision: this.#provisioning?.note ?? null,
       received: traffic?.received ?? 0,
       sent: traffic?.sent ?? 0,
     };
   }
 
-  /** Commands that ran directly are ended over the connection, as long as there is one. */
+  /** Commands that ran directly, behind it as well, are ended over the connection, as long as there is one. */
   protected async leave(reason: HoldfastError): Promise<void> {
     this.#core?.link.close(reason);
     this.#direct?.close(reason);
-    if (this.#direct) await Promise.race([this.#direct.ended, this.#endpoint?.closed]);
+    const behind = [...this.holders].map((holder) => holder.closed);
+    if (this.#direct) {
+      await Promise.race([Promise.all([this.#direct.ended, ...behind]), this.#endpoint?.closed]);
+    }
     this.#endpoint?.close();
   }
 
@@ -130,7 +149,7 @@ export class HostConnection extends Connection {
     this.#endpoint = endpoint;
     this.log("info", `${this.target}: connected as ${endpoint.description}`);
     void endpoint.closed.then((reason) => this.close(reason));
-    const more = endpoint.dial ? [directNet(endpoint.dial.bind(endpoint))] : [];
+    const more = [directNet((host, port) => this.dial(host, port))];
     this.#direct = directContext(router, { id: ids.take(), host: endpoint.host, more });
     this.#starting = true;
     this.#started = this.#startCore(endpoint);
@@ -138,24 +157,11 @@ export class HostConnection extends Connection {
 
   async #startCore(endpoint: Endpoint): Promise<void> {
     const { tree, log, target } = this;
-    const names = { name: target, owner: tree.owner };
+    const title = contextTitle({ name: target, owner: tree.owner });
     try {
       const core = await coreSource();
-      const line = firstStage(core.compressed.length, { title: contextTitle(names) });
-      const child = await endpoint.startCore(line);
-      const id = tree.ids.take();
-      const started = await bootstrap(tree.router, child, {
-        id,
-        ...names,
-        core,
-        onStderr: (text) => log("debug", `${target}: stderr of the core: ${text.trimEnd()}`),
-      });
-      if (this.reason) return started.link.close(this.reason);
-      this.#core = started;
-      this.#coreId = id;
-      tree.addCore(id, target);
-      log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
-      void started.closed.then((reason) => this.close(reason));
+      const child = await endpoint.startCore(firstStage(core.compressed.length, { title }));
+      await this.#join(child);
     } catch (error) {
       const expired = passwordExpiry((error as Error).message, endpoint.description);
       if (expired) return this.close(expired);
@@ -164,8 +170,39 @@ export class HostConnection extends Connection {
         expected ? "info" : "warn",
         `${target}: served directly: ${(error as Error).message}`,
       );
+      if (!expected) return;
+      this.#provisioning = new HostProvisioning({
+        target,
+        title,
+        endpoint,
+        log,
+        files: this.#provisioner.files,
+        isClosed: () => this.isClosed,
+        join: (child, options) => this.#join(child, options),
+      });
     } finally {
       this.#starting = false;
     }
+  }
+
+  /** Makes the core that starts as `child` the context of this connection. */
+  async #join(child: Child, { builtIn }: { builtIn?: boolean } = {}): Promise<void> {
+    const { tree, log, target } = this;
+    const id = tree.ids.take();
+    const started = await bootstrap(tree.router, child, {
+      id,
+      name: target,
+      owner: tree.owner,
+      core: await coreSource(),
+      builtIn,
+      onStderr: (text) => log("debug", `${target}: stderr of the core: ${text.trimEnd()}`),
+    });
+    if (this.reason) return started.link.close(this.reason);
+    this.#core = started;
+    this.#coreId = id;
+    tree.addCore(id, target);
+    this.#endpoint?.coreRuns?.((options) => spawnInContext(tree, id, options));
+    log("info", `${target}: the core runs on ${started.runtime} as context ${id}`);
+    void started.closed.then((reason) => this.close(reason));
   }
 }

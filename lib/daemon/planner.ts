@@ -11,6 +11,7 @@ import type { StackFiles } from "../stacks/stack_files.ts";
 import { type ResolvedHop, resolveStack } from "../stacks/stack_resolver.ts";
 import { localEndpoint } from "../master/local_endpoint.ts";
 import type { Endpoint } from "../master/endpoint.ts";
+import { type ProvisionPolicy, provisionPolicy } from "../rendezvous/provision_policy.ts";
 import { realSsh } from "../rendezvous/real_ssh.ts";
 import { parseTarget, type SshHop } from "../rendezvous/target.ts";
 import type { AskpassDesk } from "./askpass_desk.ts";
@@ -49,8 +50,10 @@ type Reach = (
   context: { above: Connection | null; ask: Ask; signal: AbortSignal },
 ) => Promise<Endpoint>;
 
-/** One hop of a stack, and how its connection is made. */
-export type Step =
+/** One hop of a stack, how its connection is made, and whether it is given a runtime when it lacks one. */
+export type Step = Way & { provision: ProvisionPolicy };
+
+type Way =
   & { target: string; key: string }
   & (
     | {
@@ -104,6 +107,8 @@ export class Planner {
     // A password that the user gives is for where he is going, not for the hops on the way.
     const lastSsh = resolved.findLastIndex(isSsh);
     const lastBecome = resolved.findLastIndex(({ hop }) => BECOME.has(hop.method));
+    // Not part of any key: whoever comes next shares what was given before.
+    const policy = ssh?.provision ?? policyIn(env);
     const steps: Step[] = [];
     for (const [index, hop] of resolved.entries()) {
       const target = names.slice(0, index + 1).join(",");
@@ -114,18 +119,17 @@ export class Planner {
         : undefined;
       const password = given ?? hop.password?.reveal();
       const context = { target, above: steps.at(-1)?.key ?? "", request, password };
-      steps.push(
-        isSsh(hop)
-          ? await this.#sshStep(hop, { ...context, signal })
-          : index === 0 && hop.hop.method === "local"
-          ? await this.#localStep(target)
-          : await this.#hopStep(hop, context),
-      );
+      const step = isSsh(hop)
+        ? await this.#sshStep(hop, { ...context, signal })
+        : index === 0 && hop.hop.method === "local"
+        ? await this.#localStep(target)
+        : await this.#hopStep(hop, context);
+      steps.push({ ...step, provision: policy ?? hop.options.provision ?? "auto" });
     }
     return { target: steps.at(-1)!.target, steps };
   }
 
-  async #localStep(target: string): Promise<Step> {
+  async #localStep(target: string): Promise<Way> {
     return {
       kind: "host",
       target,
@@ -137,7 +141,7 @@ export class Planner {
   async #sshStep(
     { hop, options: given }: ResolvedHop & { hop: SshHop },
     { target, above, request, password, signal }: StepContext & { signal: AbortSignal },
-  ): Promise<Step> {
+  ): Promise<Way> {
     const { env, cwd } = request;
     const options = { ...given };
     // Its way is the hop before it, whatever ssh_config says.
@@ -204,7 +208,7 @@ export class Planner {
   async #hopStep(
     { hop, options: { user } }: ResolvedHop,
     { target, above, password }: StepContext,
-  ): Promise<Step> {
+  ): Promise<Way> {
     const { method } = hop;
     const argument = "argument" in hop ? hop.argument : undefined;
     const key = await this.#digest(above + JSON.stringify([method, argument, user, password]));
@@ -261,6 +265,17 @@ function withReason(error: unknown, reason: string): unknown {
   const text =
     `${first}\nInstall OpenSSH's client, which Holdfast uses where ssh2 will not do (${reason})`;
   return new HoldfastError(error.kind, text, { cause: error });
+}
+
+function policyIn(
+  { HOLDFAST_PROVISION: text }: Record<string, string>,
+): ProvisionPolicy | undefined {
+  if (!text) return undefined;
+  try {
+    return provisionPolicy(text);
+  } catch (error) {
+    throw new HoldfastError("usage", `Cannot read HOLDFAST_PROVISION: ${(error as Error).message}`);
+  }
 }
 
 function isSsh(hop: ResolvedHop): hop is ResolvedHop & { hop: SshHop } {

@@ -18,12 +18,14 @@ const LOCK_PATIENCE = 5_000;
 
 export interface RunOptions {
   settings: Settings;
+  /** As {@linkcode Daemon} wants it. */
+  launched?: string;
   /** Called once, when clients can connect. */
   onReady: () => void;
 }
 
 /** Runs until the daemon has nothing left to do. Rejects with `refused` when another one holds the lock. */
-export async function runDaemon({ settings, onReady }: RunOptions): Promise<void> {
+export async function runDaemon({ settings, launched, onReady }: RunOptions): Promise<void> {
   const dir = locateRuntimeDir();
   makeRuntimeDir(dir);
   // Held until the process has ended: `holdfast stop` waits for that.
@@ -44,7 +46,7 @@ export async function runDaemon({ settings, onReady }: RunOptions): Promise<void
     lock.unlockSync();
   };
   const owner = `${Deno.env.get("USER") ?? Deno.uid()}@${Deno.hostname()}:${Deno.pid}`;
-  const daemon = new Daemon({ dir, settings, cookie, owner, log, onRetire: retire });
+  const daemon = new Daemon({ dir, settings, cookie, owner, log, launched, onRetire: retire });
   const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
   const onSignal = () => daemon.stop("it got a signal");
   for (const signal of signals) Deno.addSignalListener(signal, onSignal);

@@ -1,36 +1,40 @@
-/** The digest that verifies a file's content end to end, block by block. Web Crypto: no module to load. */
+/**
+ * What verifies content end to end. Web Crypto for what is small and there at once; for large files XXH64, which takes
+ * a tenth of the time. It finds damage, not malice: who could forge content on the way could forge its digest, too.
+ */
+import type { XXHash } from "xxhash-wasm";
 
 export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as BufferSource));
 }
 
-/** SHA-256 of the only block; with more blocks d(i) = SHA-256(d(i-1) || SHA-256(block i)). */
+/** XXH64 of a file's content, however it is cut. */
 export class ContentDigest {
-  #value: Promise<Uint8Array> | null = null;
+  readonly #hash: XXHash<bigint>;
 
-  /** Resolves when `block` is hashed and may be reused. */
-  async update(block: Uint8Array): Promise<void> {
-    const hash = sha256(block);
-    this.#value = this.#value ? chain(this.#value, hash) : hash;
-    await hash;
+  private constructor(hash: XXHash<bigint>) {
+    this.#hash = hash;
   }
 
-  value(): Promise<Uint8Array> {
-    return this.#value ?? sha256(new Uint8Array(0));
+  /** Loads what it needs the first time: a millisecond. */
+  static async begin(): Promise<ContentDigest> {
+    const { default: xxhash } = await import("xxhash-wasm");
+    return new ContentDigest((await xxhash()).create64());
   }
 
-  async matches(digest: Uint8Array): Promise<boolean> {
-    const value = await this.value();
+  update(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+  }
+
+  /** Of all so far: 8 bytes, big-endian. */
+  value(): Uint8Array {
+    const value = new Uint8Array(8);
+    new DataView(value.buffer).setBigUint64(0, this.#hash.digest());
+    return value;
+  }
+
+  matches(digest: Uint8Array): boolean {
+    const value = this.value();
     return digest.length === value.length && value.every((byte, at) => byte === digest[at]);
   }
-}
-
-async function chain(
-  before: Promise<Uint8Array>,
-  hash: Promise<Uint8Array>,
-): Promise<Uint8Array> {
-  const both = new Uint8Array(64);
-  both.set(await before);
-  both.set(await hash, 32);
-  return sha256(both);
 }

@@ -1,7 +1,7 @@
 /** The whole host interface on Deno: files beside processes. */
 import type { FileInfo, Host, OpenFile } from "../core/host.ts";
 import { absolute } from "../core/host_paths.ts";
-import { attempt } from "../core/os_error.ts";
+import { attempt, attemptNow } from "../core/os_error.ts";
 import { denoProcesses, writeAll } from "../core/processes_deno.ts";
 
 export const denoHost: Host = {
@@ -71,5 +71,12 @@ function openFile(file: Deno.FsFile, path: string): OpenFile {
     sync: () => attempt(doing("sync"), () => file.sync()),
     // deno-lint-ignore require-await
     close: async () => file.close(),
+    now: {
+      read: (buffer) => attemptNow(doing("read"), () => file.readSync(buffer)),
+      write: (bytes) =>
+        attemptNow(doing("write"), () => {
+          for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+        }),
+    },
   };
 }

@@ -3,14 +3,15 @@ import { builtin } from "../core/builtin.ts";
 import type { FileInfo, Host, OpenFile } from "../core/host.ts";
 import { absolute } from "../core/host_paths.ts";
 import { nodeProcess } from "../core/node_process.ts";
-import { attempt } from "../core/os_error.ts";
+import { attempt, attemptNow } from "../core/os_error.ts";
 import { nodeProcesses } from "../core/processes_node.ts";
 
 export type Fs = typeof import("node:fs");
 
 /** Not at load time, because on Deno these modules cost milliseconds. */
 export function nodeHost(): Host {
-  const { promises } = builtin("fs") as Fs;
+  const fs = builtin("fs") as Fs;
+  const { promises } = fs;
 
   const named = <T>(action: string, path: string, run: (real: string) => Promise<T>): Promise<T> =>
     attempt(`${action} ${JSON.stringify(path)}`, () => run(absolute(host, path)));
@@ -37,6 +38,17 @@ export function nodeHost(): Host {
           }),
         sync: () => attempt(doing("sync"), () => file.sync()),
         close: () => attempt(doing("close"), () => file.close()),
+        now: {
+          read: (buffer) =>
+            attemptNow(
+              doing("read"),
+              () => fs.readSync(file.fd, buffer, 0, buffer.length, null) || null,
+            ),
+          write: (bytes) =>
+            attemptNow(doing("write"), () => {
+              for (let at = 0; at < bytes.length;) at += fs.writeSync(file.fd, bytes, at);
+            }),
+        },
       };
     });
 

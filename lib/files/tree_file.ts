@@ -2,6 +2,7 @@
 import { ContentDigest } from "./content_digest.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { Host } from "../core/host.ts";
+import type { QuickFiles } from "./quick_files.ts";
 import type { Attributes } from "./runtime_files.ts";
 import { DATA, END_OF_FILE, malformed, type TreeRecord } from "./tree_format.ts";
 
@@ -14,18 +15,17 @@ export function verified(
   records: () => Promise<TreeRecord>,
   count: (block: Uint8Array) => void = () => {},
 ): Blocks {
-  const digest = new ContentDigest();
-  let hashed: Promise<void> = Promise.resolve();
+  let digest: ContentDigest | null = null;
   return async () => {
+    digest ??= await ContentDigest.begin();
     const { type, payload } = await records();
-    await hashed;
     if (type === DATA) {
-      hashed = digest.update(payload);
+      digest.update(payload);
       count(payload);
       return payload;
     }
     if (type !== END_OF_FILE) throw malformed();
-    if (await digest.matches(payload)) return null;
+    if (digest.matches(payload)) return null;
     const text = `Cannot write ${JSON.stringify(path)}: its content was damaged on the way`;
     throw new HoldfastError("corrupt", text);
   };
@@ -33,13 +33,15 @@ export function verified(
 
 export interface WriteOptions extends Attributes {
   host: Host;
+  /** The quick way to the file, where there is one. */
+  quick: QuickFiles;
   blocks: Blocks;
 }
 
 /** Creates a file that must not exist; resolves when it is durable. The next block arrives while one is written. */
 export async function writeBlocks(path: string, options: WriteOptions): Promise<void> {
-  const { host, blocks, mode, mtime } = options;
-  const file = await host.create(path, mode === null ? undefined : mode & 0o777);
+  const { host, quick, blocks, mode, mtime } = options;
+  const file = quick.open(await host.create(path, mode === null ? undefined : mode & 0o777));
   let busy: Promise<void> = Promise.resolve();
   try {
     for (let block = await blocks(); block; block = await blocks()) {

@@ -14,15 +14,17 @@ import { LIMITS } from "../core/limits.ts";
  * `{entries: TreeEntry[]}`, that JSON, the content of each file that is `whole`, in order.
  */
 export const PACK = 1;
-/** Content of the file that the last pack ended with: exactly {@linkcode BLOCK} bytes, less only in the last one. */
+/** Content of the file that the last pack ended with. */
 export const DATA = 2;
 /** The end of that file: its digest, see `content_digest.ts`. */
 export const END_OF_FILE = 3;
 /** Nothing follows. */
 export const END_OF_TREE = 4;
 
-/** Bytes of content that are hashed and written at once. */
-export const BLOCK = 1024 * 1024;
+/** Bytes of content that are read and sent at once. */
+export const BLOCK = 256 * 1024;
+/** Bytes of a record that are taken. */
+export const MAX_RECORD = 1024 * 1024;
 /** Of a record. */
 const HEADER = 5;
 /** Of a pack. */
@@ -163,10 +165,12 @@ export interface TreeRecord {
   payload: Uint8Array;
 }
 
-/** Cuts a stream into records. Holds at most one. */
+/** Cuts a stream into records. Holds at most one. Content is passed on as it comes, in pieces of type DATA. */
 export class TreeReader {
   readonly #source: { read(): Promise<Uint8Array | null> };
   #chunk: Uint8Array = new Uint8Array(0);
+  /** What is still to come of a record of content. */
+  #content = 0;
 
   constructor(source: { read(): Promise<Uint8Array | null> }) {
     this.#source = source;
@@ -174,12 +178,26 @@ export class TreeReader {
 
   /** The next record. Throws `protocol` when the stream ends before the tree, `limit` when it is too long. */
   async next(): Promise<TreeRecord> {
+    if (this.#content > 0) return await this.#piece();
     const header = await this.#take(HEADER);
     const length = new DataView(header.buffer, header.byteOffset).getUint32(1);
-    if (length > BLOCK) {
+    if (length > MAX_RECORD) {
       throw new HoldfastError("limit", `Cannot read tree: a record of ${length} bytes is too long`);
     }
-    return { type: header[0], payload: await this.#take(length) };
+    const [type] = header;
+    if (type === DATA && length > 0) {
+      this.#content = length;
+      return await this.#piece();
+    }
+    return { type, payload: await this.#take(length) };
+  }
+
+  async #piece(): Promise<TreeRecord> {
+    if (this.#chunk.length === 0) this.#chunk = await this.#read();
+    const payload = this.#chunk.subarray(0, this.#content);
+    this.#chunk = this.#chunk.subarray(payload.length);
+    this.#content -= payload.length;
+    return { type: DATA, payload };
   }
 
   async #take(size: number): Promise<Uint8Array> {
@@ -193,12 +211,14 @@ export class TreeReader {
       whole.set(part, filled);
       filled += part.length;
       if (filled === size) return whole;
-      const chunk = await this.#source.read();
-      if (chunk === null) {
-        throw new HoldfastError("protocol", "Cannot read tree: its sender ended in the middle");
-      }
-      this.#chunk = chunk;
+      this.#chunk = await this.#read();
     }
+  }
+
+  async #read(): Promise<Uint8Array> {
+    const chunk = await this.#source.read();
+    if (chunk !== null) return chunk;
+    throw new HoldfastError("protocol", "Cannot read tree: its sender ended in the middle");
   }
 }
 

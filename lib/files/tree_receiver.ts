@@ -44,7 +44,7 @@ export type TreeSource = Pick<ByteSource, "read"> & { cancel(reason?: HoldfastEr
  * - Verified: a file whose digest differs is not put in its place (`corrupt`).
  * - Atomic: a file is written beside its target, made durable and renamed over it. A directory that was asked
  *   for and does not exist is made beside its place and renamed when everything in it is there.
- * - Bounded: what waits to be written stays within `task_pool.ts`, and two blocks of a large file.
+ * - Bounded: what waits to be written stays within `task_pool.ts`, and two pieces of a large file.
  */
 export async function receiveTree(
   source: TreeSource,
@@ -235,6 +235,7 @@ class Receiver {
   ): Promise<void> {
     const options = {
       host: this.#host,
+      quick: this.#quick,
       mode: entry.mode ?? place.existing?.mode ?? null,
       mtime: entry.mtime,
     };

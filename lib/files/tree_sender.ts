@@ -20,6 +20,7 @@ import {
 /** Entries prepared ahead of the stream, and the largest file whose content is among them. */
 const AHEAD = 32;
 const SMALL = 256 * 1024;
+const EMPTY = new Uint8Array(0);
 
 /** Something that content is read from: an open file, or standard input. */
 export type Readable = Pick<OpenFile, "read">;
@@ -136,7 +137,7 @@ class Sender {
   async #readWhole(path: string, size: number): Promise<Uint8Array | null> {
     const file = await this.#options.host.openRead(path);
     try {
-      const bytes = await fill(file, size || 1);
+      const bytes = await fill(file, new Uint8Array(size || 1));
       return bytes.length > size ? null : bytes;
     } finally {
       await file.close();
@@ -164,7 +165,7 @@ class Sender {
       if (content) this.#count(path, content.length, content.length);
       else if (input) await this.#stream(path, input, null);
       else {
-        const file = await this.#options.host.openRead(path);
+        const file = this.#quick.open(await this.#options.host.openRead(path));
         try {
           await this.#stream(path, file, entry.size ?? null);
         } finally {
@@ -174,23 +175,26 @@ class Sender {
     }
   }
 
-  /** Reads the next block while the one before is hashed and sent. */
+  /** Reads the next block while the one before is sent, into two buffers in turn: sending copies. */
   async #stream(path: string, file: Readable, size: number | null): Promise<void> {
     await this.#writer.flush();
-    const digest = new ContentDigest();
+    const digest = await ContentDigest.begin();
     let done = 0;
-    let next = fill(file, BLOCK);
+    const buffers = [new Uint8Array(BLOCK), new Uint8Array(BLOCK)];
+    let next = fill(file, buffers[0]);
     try {
       for (let block = await next; block.length > 0; block = await next) {
-        next = block.length < BLOCK ? Promise.resolve(new Uint8Array(0)) : fill(file, BLOCK);
+        buffers.reverse();
+        next = block.length < BLOCK ? Promise.resolve(EMPTY) : fill(file, buffers[0]);
         next.catch(() => {});
-        await Promise.all([digest.update(block), this.#writer.record(DATA, block)]);
+        digest.update(block);
+        await this.#writer.record(DATA, block);
         this.#count(path, block.length, done += block.length, size);
       }
     } finally {
       await next.catch(() => {});
     }
-    await this.#writer.record(END_OF_FILE, await digest.value());
+    await this.#writer.record(END_OF_FILE, digest.value());
   }
 
   #count(path: string, bytes: number, done: number, size: number | null = done): void {
@@ -199,11 +203,10 @@ class Sender {
   }
 }
 
-/** Reads until `size` bytes or the end. */
-async function fill(file: Readable, size: number): Promise<Uint8Array> {
-  const buffer = new Uint8Array(size);
+/** Reads until `buffer` is full or the end; resolves with what was read. */
+async function fill(file: Readable, buffer: Uint8Array): Promise<Uint8Array> {
   let filled = 0;
-  while (filled < size) {
+  while (filled < buffer.length) {
     const count = await file.read(buffer.subarray(filled));
     if (count === null) break;
     filled += count;

@@ -6,11 +6,13 @@ import type { SshConnection } from "./ssh_connection.ts";
 
 export function connectionEndpoint(connection: SshConnection): Endpoint {
   const { description } = connection;
+  const host = directHost(connection);
   return {
     description,
-    host: directHost(connection),
+    host,
     dial: (host, port) => connection.dial(host, port),
-    startCore: (line) => connection.exec(line),
+    startCore: (line) => host.start(line),
+    coreRuns: (spawn) => host.keep(spawn),
     closed: connection.lost.then((reason) =>
       reason ?? new HoldfastError("disconnected", `${description}: the connection was closed`)
     ),

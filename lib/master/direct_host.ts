@@ -1,10 +1,13 @@
-/** The host interface over one SSH connection: processes over session channels, files over SFTP. */
+/** The host interface over one SSH connection: processes over session channels, files over SFTP or through a shell. */
 import { HoldfastError } from "../core/errors.ts";
-import type { Host, SpawnOptions } from "../core/host.ts";
-import { quoteWords } from "../core/quote.ts";
+import type { Child, Host, SpawnOptions } from "../core/host.ts";
+import { type FileSession, HeldFiles } from "./held_files.ts";
+import { loginShellLine } from "./login_shell_line.ts";
+import { SessionQueue } from "./session_queue.ts";
 import type { SshConnection } from "./ssh_connection.ts";
-import type { SessionKind } from "./ssh_session.ts";
-import { type SftpFiles, sftpFiles } from "./sftp_files.ts";
+import type { SessionKind, SessionOptions } from "./ssh_session.ts";
+import { shellFiles } from "./shell_files.ts";
+import { sftpFiles } from "./sftp_files.ts";
 import { trackChild } from "./tracked_child.ts";
 
 /** What a session of SSH can be besides a command. `process.exec` carries it here; other hosts run the command. */
@@ -15,64 +18,89 @@ export interface SshSessionOptions {
   agent?: boolean;
 }
 
+/** What a process of a host without a core can be, besides. */
+export interface SpawnUrgency {
+  /** Starts at once or not at all (`limit`), however many wait: for what ends others. */
+  urgent?: boolean;
+}
+
+export interface DirectHost extends Host {
+  /** A process without more than its streams, for a core. */
+  start(line: string): Promise<Child>;
+  /** One that was started is there to stay. Where no other session is allowed, `spawn` starts what comes. */
+  keep(spawn: (options: SpawnOptions) => Promise<Child>): void;
+}
+
 /** Makes the host of `connection`. Sessions over the server's MaxSessions wait for their turn. */
-export function directHost(connection: SshConnection): Host {
+export function directHost(connection: SshConnection): DirectHost {
   const sessions = new SessionQueue();
-  let files: Promise<SftpFiles> | undefined;
-  const sftp = (): Promise<SftpFiles> => {
-    files ??= sessions.take(() => connection.sftp()).catch(unservable).then((wrapper) => {
-      wrapper.once("close", () => {
-        files = undefined;
-        sessions.release();
-      });
-      return sftpFiles(wrapper);
-    });
-    files.catch(() => files = undefined);
-    return files;
+  let through: ((options: SpawnOptions) => Promise<Child>) | null = null;
+  const start = async (kind: SessionKind, options: SessionOptions & SpawnUrgency = {}) => {
+    const open = () => connection.exec(kind, options);
+    const child = await (options.urgent ? sessions.now(open) : sessions.take(open));
+    void child.closed.then(() => sessions.release());
+    return child;
   };
+  const spawn = async (options: SpawnOptions & SshSessionOptions & SpawnUrgency) => {
+    const { terminal, agent, env, urgent } = options;
+    const kind = sessionKind(options);
+    const token = kind || terminal ? null : crypto.randomUUID();
+    const line = kind ?? commandLine(options, token);
+    const child = await start(line, { terminal, agent, urgent, env: kind ? env : undefined });
+    if (token === null) return child;
+    return trackChild(child, {
+      token,
+      login: connection.description,
+      // By sh: fish has no kill of its own.
+      run: (line) => start(`exec sh -c '${line}'`, { urgent: true }),
+    });
+  };
+  // SFTP runs behind the login shell, too: without a server, or with a profile that prints, it is refused.
+  let sftp = true;
+  const held = new HeldFiles({
+    async open() {
+      if (sftp) {
+        try {
+          return await openSftp(connection, sessions);
+        } catch (error) {
+          if (!(error instanceof HoldfastError) || error.kind !== "refused") throw error;
+          sftp = false;
+        }
+      }
+      return await shellFiles((command) => spawn({ command }));
+    },
+    spare: (giveBack) => sessions.spare(giveBack),
+  });
+  void connection.lost.then(() => held.close());
   return {
+    ...held.files,
     runtime: "direct",
     runtimePath: null,
     shell: null,
     home: () => "",
-    async spawn(options: SpawnOptions & SshSessionOptions) {
-      const { terminal, agent, env } = options;
-      const kind = sessionKind(options);
-      const token = kind || terminal ? null : crypto.randomUUID();
-      const line = kind ?? commandLine(options, token);
-      const child = await sessions.take(() =>
-        connection.exec(line, { terminal, agent, env: kind ? env : undefined })
-      );
-      void child.closed.then(() => sessions.release());
-      return token === null ? child : trackChild(child, { token, connection });
+    start,
+    keep(spawn) {
+      through = spawn;
+      sessions.keep();
     },
-    stat: async (path) => (await sftp()).stat(path),
-    lstat: async (path) => (await sftp()).lstat(path),
-    readDir: async (path) => (await sftp()).readDir(path),
-    readLink: async (path) => (await sftp()).readLink(path),
-    symlink: async (target, path) => (await sftp()).symlink(target, path),
-    mkdir: async (path, mode) => (await sftp()).mkdir(path, mode),
-    rename: async (from, to) => (await sftp()).rename(from, to),
-    remove: async (path) => (await sftp()).remove(path),
-    chmod: async (path, mode) => (await sftp()).chmod(path, mode),
-    setTime: async (path, mtime) => (await sftp()).setTime(path, mtime),
-    openRead: async (path) => (await sftp()).openRead(path),
-    create: async (path, mode) => (await sftp()).create(path, mode),
+    spawn: (options) =>
+      spawn(options).catch((error) => {
+        if (through && error.kind === "limit" && sessions.isTaken) return through(options);
+        throw error;
+      }),
   };
+}
+
+async function openSftp(connection: SshConnection, sessions: SessionQueue): Promise<FileSession> {
+  const wrapper = await sessions.take(() => connection.sftp());
+  const closed = new Promise<void>((resolve) => wrapper.once("close", () => resolve()));
+  void closed.then(() => sessions.release());
+  return { files: sftpFiles(wrapper), closed, close: () => wrapper.end() };
 }
 
 function sessionKind({ session }: SshSessionOptions): Exclude<SessionKind, string> | null {
   if (session === undefined) return null;
   return session === "shell" ? { shell: true } : { subsystem: String(session.subsystem) };
-}
-
-/** SFTP runs behind the login shell too, whose output before it nobody can tell from SFTP's own. */
-function unservable(error: HoldfastError): never {
-  if (error.kind !== "refused") throw error;
-  const hint =
-    "Check that the host offers SFTP, and that its login shell prints nothing for a command " +
-    "(test: ssh HOST true)";
-  throw new HoldfastError("refused", `${error.message}\n${hint}`, { cause: error });
 }
 
 /**
@@ -83,50 +111,12 @@ function unservable(error: HoldfastError): never {
 function commandLine({ command, cwd, env }: SpawnOptions, token: string | null): string {
   const variables = Object.entries(env ?? {}).map(([name, value]) => `${name}=${value}`);
   if (typeof command === "string" && !cwd && variables.length === 0) {
-    return token === null ? command : `sh -c 'echo ${token} $PPID';${command}`;
+    return token === null ? command : `sh -c 'echo ${token} -$PPID';${command}`;
   }
-  const announce = token === null ? "" : `echo ${token} $$;`;
+  const announce = token === null ? "" : `echo ${token} -$$;`;
   const script = `${announce}cd "$1"||exit 255;shift;exec env -- "$@"`;
   const words = typeof command === "string"
     ? ["sh", "-c", 'exec "$SHELL" -c "$0"', command]
     : command;
-  return `exec ${quoteWords(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words])}`;
-}
-
-/** Learns from the server's refusals how many sessions it takes, and lets the others wait. */
-class SessionQueue {
-  #open = 0;
-  #limit = Infinity;
-  #waiting: (() => void)[] = [];
-
-  async take<T>(open: () => Promise<T>): Promise<T> {
-    for (let alone = 0;;) {
-      while (this.#open >= this.#limit) {
-        await new Promise<void>((resolve) => this.#waiting.push(resolve));
-      }
-      this.#open++;
-      try {
-        return await open();
-      } catch (error) {
-        const full = error instanceof HoldfastError && error.kind === "limit";
-        if (full && this.#open > 1) {
-          this.#open--;
-          this.#limit = this.#open;
-        } else if (full && alone++ === 0) {
-          // sshd frees closed sessions only after all that it has read: those that closed just before this may count.
-          this.#open--;
-        } else {
-          this.release();
-          throw error;
-        }
-      }
-    }
-  }
-
-  release(): void {
-    this.#open--;
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#limit = Infinity;
-  }
+  return loginShellLine(["sh", "-c", script, "sh", cwd ?? ".", ...variables, ...words]);
 }

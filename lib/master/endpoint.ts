@@ -1,6 +1,6 @@
 /** What a connection method yields: a machine, or a place on it, where processes can be started. */
 import type { HoldfastError } from "../core/errors.ts";
-import type { Child, Host, Transport } from "../core/host.ts";
+import type { Child, Host, SpawnOptions, Transport } from "../core/host.ts";
 
 /** A host that has been reached. The core is started on it by spawning a first stage. */
 export interface Endpoint {
@@ -9,6 +9,8 @@ export interface Endpoint {
   host: Host;
   /** Runs a first stage, a line for a shell; the child's streams become the link to the core. */
   startCore(line: string): Promise<Child>;
+  /** The core that was started answers, and will run on; `spawn` starts a process through it. */
+  coreRuns?(spawn: (options: SpawnOptions) => Promise<Child>): void;
   /** Connects from there to another host, where the endpoint can do that by itself. */
   dial?(host: string, port: number): Promise<DialledTransport>;
   /** Resolves when it is lost or closed, with the reason; never rejects. */

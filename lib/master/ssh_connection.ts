@@ -12,6 +12,7 @@ import { matchesPattern } from "./known_hosts.ts";
 import { PHASE_DEADLINES, PhaseClock, tookTooLong } from "./phase_clock.ts";
 import { Client, type ClientChannel, type SFTPWrapper, type Ssh2Client } from "./ssh2.ts";
 import { offeredAlgorithms, ssh2Algorithms } from "./ssh_algorithms.ts";
+import { closeRefusedChannels } from "./refused_channels.ts";
 import { SshChild } from "./ssh_child.ts";
 import { resolveSsh, type SshContext } from "./ssh_config.ts";
 import { type SessionKind, type SessionOptions, startSession } from "./ssh_session.ts";
@@ -347,7 +348,10 @@ export class SshConnection {
         reject(new HoldfastError(refusedBy, text, { cause: error }));
       };
       try {
-        start((error, result) => error ? fail(error) : resolve(result!));
+        start((error, result) => {
+          if (!error) resolve(result!);
+          else void closeRefusedChannels(this.#client).then(() => fail(error));
+        });
       } catch (error) {
         fail(error as Error);
       }

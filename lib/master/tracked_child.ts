@@ -1,27 +1,38 @@
 /**
- * A command on an SSH channel whose process id is known, so that its whole group can be signalled: by a second
- * command, since sshd itself signals only for users other than root, and ssh2 only while stdin is open.
+ * A command whose process id is known, so that its whole group can be signalled: by a second command, since sshd itself
+ * signals only for users other than root, ssh2 only while stdin is open, and no tool passes on all. Used by
+ * `direct_host.ts` and `hop_host.ts`.
  */
 import { concat } from "../core/greeting.ts";
 import type { HoldfastError } from "../core/errors.ts";
 import type { ByteSource, Child } from "../core/host.ts";
 import { LIMITS } from "../core/limits.ts";
 import { passwordExpiry } from "./password_expiry.ts";
-import type { SshConnection } from "./ssh_connection.ts";
+
+export interface TrackOptions {
+  token: string;
+  /** Runs a line of a POSIX shell where the command runs, and as the same user; null when that cannot be done now. */
+  run: (line: string) => Promise<Child | null>;
+  /** Who one is there, where the host may have run something else because that user's password has expired. */
+  login?: string;
+}
 
 /**
- * `child` writes `<token> <pid>` and a newline first; what a noisy profile wrote before that is dropped. When the host
- * ran something else instead because the password has expired, `exit` rejects and says so.
+ * `child` writes `<token> <target>` and a newline first, the target being what kill(1) is to be told; what a noisy
+ * profile wrote before that is dropped. When the host ran something else instead because the password has expired,
+ * `exit` rejects and says so.
  */
 export function trackChild(
   child: Child,
-  { token, connection }: { token: string; connection: SshConnection },
+  { token, run, login }: TrackOptions,
 ): Child {
   const { stdout, announced } = afterAnnouncement(child.stdout, token);
-  const { stderr, expired } = watchForExpiry(child.stderr, connection.description);
+  const { stderr, expired } = login === undefined
+    ? { stderr: child.stderr, expired: Promise.resolve(null) }
+    : watchForExpiry(child.stderr, login);
   const exit = child.exit.then(async (status) => {
     // What announced itself was the command; what did not may still have its say on stderr.
-    const started = announced.then((pid) => pid === null ? expired : null);
+    const started = announced.then((target) => target === null ? expired : null);
     const reason = status.code === 1 && await Promise.race([expired, started]);
     if (reason) throw reason;
     return status;
@@ -34,14 +45,14 @@ export function trackChild(
     stderr,
     exit,
     kill(signal) {
-      void announced.then(async (pid) => {
-        const sent = pid === null ? null : await signalGroup(connection, { pid, signal });
+      void announced.then(async (target) => {
+        const sent = target === null ? null : await signalGroup(run, { target, signal });
         if (sent === null) child.kill(signal);
       });
     },
     async isAlive() {
-      const pid = await announced;
-      return pid !== null && await signalGroup(connection, { pid, signal: "0" }) === true;
+      const target = await announced;
+      return target !== null && await signalGroup(run, { target, signal: "0" }) === true;
     },
     resize: (size) => child.resize(size),
   };
@@ -49,15 +60,14 @@ export function trackChild(
 
 /** Whether the group was there to be signalled; null when that could not be tried. */
 async function signalGroup(
-  connection: SshConnection,
-  { pid, signal }: { pid: number; signal: string },
+  run: TrackOptions["run"],
+  { target, signal }: { target: number; signal: string },
 ): Promise<boolean | null> {
-  // By sh: fish has no kill of its own, and procps's takes the group for an option.
-  const line = `exec sh -c 'kill -${signal.replace(/^SIG/, "")} -${pid}'`;
-  const killer = await connection.exec(line).catch(() => null);
+  const killer = await run(`kill -${signal.replace(/^SIG/, "")} ${target}`).catch(() => null);
   if (!killer) return null;
   killer.stdout.cancel();
   killer.stderr.cancel();
+  void killer.stdin.close();
   return await killer.exit.then(({ code }) => code === 0, () => false);
 }
 
@@ -93,7 +103,7 @@ function afterAnnouncement(
   source: ByteSource,
   token: string,
 ): { stdout: ByteSource; announced: Promise<number | null> } {
-  let announce: (pid: number | null) => void = () => {};
+  let announce: (target: number | null) => void = () => {};
   const announced = new Promise<number | null>((resolve) => announce = resolve);
   const latin = new TextDecoder("latin1");
   let seen: Uint8Array | null = new Uint8Array(0);
@@ -105,7 +115,7 @@ function afterAnnouncement(
         while (seen !== null) {
           const bytes: Uint8Array | null = await source.read();
           if (bytes !== null) seen = concat(seen, bytes);
-          const match = new RegExp(`${token} (\\d+)\\r?\\n`).exec(latin.decode(seen));
+          const match = new RegExp(`${token} (-?\\d+)\\r?\\n`).exec(latin.decode(seen));
           if (!match && bytes !== null && seen.length < LIMITS.noise) continue;
           const rest: Uint8Array = match ? seen.slice(match.index + match[0].length) : seen;
           seen = null;

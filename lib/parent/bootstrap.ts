@@ -15,6 +15,10 @@ export interface BootstrapOptions {
   name: string;
   owner: string;
   core: CoreToSend;
+  /** The child has this very core built in: none is sent. */
+  builtIn?: boolean;
+  /** A first stage that finds no runtime goes on as a shell: after {@linkcode NoRuntime} the child is the caller's. */
+  keepsShell?: boolean;
   /** Milliseconds until the greeting must have come. Default 30 000. */
   deadline?: number;
   /** Milliseconds that the core gets to end when its link has ended, before it is killed. Default 10 000. */
@@ -35,8 +39,12 @@ export interface Bootstrapped {
 
 /** Thrown when the target has no JavaScript runtime. */
 export class NoRuntime extends HoldfastError {
-  constructor() {
+  /** What its shell has said since. */
+  readonly after: string;
+
+  constructor(after = "") {
     super("bootstrap", "the target has no deno, node or bun");
+    this.after = after;
   }
 }
 
@@ -51,6 +59,7 @@ export async function bootstrap(
 ): Promise<Bootstrapped> {
   const stderr = collectStderr(child, options.onStderr);
   const transport = childTransport(child);
+  const listened = options.keepsShell ? untilNoRuntime(transport) : null;
   const deadline = options.deadline ?? 30_000;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -62,15 +71,12 @@ export async function bootstrap(
   let failed = false;
   try {
     // All at once, so that starting a context costs one round trip.
-    const greeting = encodeGreeting({
-      id: options.id,
-      parents: [router.id, ...router.parentIds],
-      name: options.name,
-      owner: options.owner,
-    }, options.core.hash);
-    const sent = transport.write(options.core.compressed).then(() => transport.write(greeting));
+    const greeting = birthGreeting(router, options);
+    const { core, builtIn } = options;
+    const sent = (builtIn ? Promise.resolve() : transport.write(core.compressed))
+      .then(() => transport.write(greeting));
     sent.catch(() => {});
-    const read = await Promise.race([readGreeting(transport), late]);
+    const read = await Promise.race([readGreeting(listened ?? transport), late]);
     await Promise.race([sent, late]);
     checkVersion(read.greeting);
     if (read.greeting.coreHash !== options.core.hash) {
@@ -105,11 +111,13 @@ export async function bootstrap(
     const runtime = printable(`${read.greeting.body.runtime}`).slice(0, 16);
     return { link, runtime, closed, ended };
   } catch (error) {
+    const noRuntime = error instanceof NoGreeting && error.noise.includes(NO_RUNTIME);
+    if (noRuntime && listened) throw new NoRuntime(listened.after());
     failed = true;
     transport.close();
     child.kill("SIGKILL");
+    if (noRuntime) throw new NoRuntime();
     if (!(error instanceof NoGreeting)) throw error;
-    if (error.noise.includes(NO_RUNTIME)) throw new NoRuntime();
     await Promise.race([child.exit, late]).catch(() => {});
     const said = printable(`${error.noise}\n${stderr()}`.trim().slice(-300));
     throw new HoldfastError(
@@ -123,6 +131,15 @@ export async function bootstrap(
   }
 }
 
+/** What tells a new context who it is: it follows the core. */
+export function birthGreeting(
+  router: Router,
+  { id, name, owner, core }: Pick<BootstrapOptions, "id" | "name" | "owner" | "core">,
+): Uint8Array {
+  const parents = [router.id, ...router.parentIds];
+  return encodeGreeting({ id, parents, name, owner }, core.hash);
+}
+
 /** A child's standard input and output as a transport. */
 function childTransport(child: Child): Transport {
   return {
@@ -132,6 +149,21 @@ function childTransport(child: Child): Transport {
       child.stdin.close().catch(() => {});
       child.stdout.cancel();
     },
+  };
+}
+
+/** For as long as it has not greeted: the word that there is no runtime is its end, and what it said behind that is kept. */
+function untilNoRuntime(transport: Transport): Transport & { after(): string } {
+  let last = "";
+  const at = () => last.indexOf(NO_RUNTIME);
+  return {
+    ...transport,
+    async read() {
+      const bytes = at() < 0 ? await transport.read() : null;
+      if (bytes) last = (last + new TextDecoder("latin1").decode(bytes)).slice(-4096);
+      return bytes;
+    },
+    after: () => last.slice(at() + NO_RUNTIME.length),
   };
 }
 

@@ -11,21 +11,20 @@ export const NO_RUNTIME = "holdfast-no-runtime";
  * quotes through whatever login shell the user has, csh and fish included.
  */
 function script(alsoTry: string): string {
-  return `for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun /usr/local/bin/deno ` +
-    `/usr/local/bin/bun node /usr/local/bin/node ~/.nvm/versions/node/*/bin/node ${alsoTry};do ` +
-    `p=$(command -v $r)&&case $p in /*)case \${p##*/} in deno*)HF_D=$DENO_DIR DENO_DIR=/dev/null/d ` +
-    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --ext=js --no-config --no-lock "$0";;*)exec "$p" -e "$0";;esac;;esac;done;` +
-    `echo ${NO_RUNTIME}`;
+  return `l=/usr/local/bin;for r in deno bun ~/.deno/bin/deno ~/.bun/bin/bun $l/deno $l/bun node ` +
+    `$l/node ~/.nvm/versions/node/*/bin/node${alsoTry} \${XDG_CACHE_HOME:-~/.cache}/holdfast/*/deno;do ` +
+    `p=$(command -v $r)&&case $p in */holdfast/*/deno)[ -O $p ]&&$p -V||continue;;/*);;*)continue;esac&&case \${p##*/} in d*)HF_D=$DENO_DIR DENO_DIR=/dev/null/d ` +
+    `DENO_NO_UPDATE_CHECK=1 exec "$p" eval --ext=js --no-config --no-lock "$0";;*)exec "$p" -e "$0";esac;done;` +
+    `echo ${NO_RUNTIME};eval $1`;
 }
 
 /** `size`: bytes of the compressed core (raw deflate). `title`: what `ps` shows of the context. */
 function source(size: number, title: string): string {
-  return `/*${title}*/const D=globalThis.Deno,N=${size},b=new Uint8Array(N);let o=0;` +
-    `for(;o<N;)try{o+=(D?D.stdin.readSync(b.subarray(o)):require("fs").readSync(0,b,o,N-o))||process.exit(1)}` +
-    `catch(e){if(e.code==="EAGAIN")continue;throw e}` +
-    `const I=async b=>{if(D==null)return require("zlib").inflateRawSync(b).toString();` +
-    `const d=new DecompressionStream("deflate-raw"),w=d.writable.getWriter();w.write(b);w.close();` +
-    `return new Response(d.readable).text()};` +
+  return `/*${title}*/const D=globalThis.Deno,N=${size},b=new Uint8Array(N);` +
+    `for(let o=0;o<N;)try{o+=(D?D.stdin.readSync(b.subarray(o)):require("fs").readSync(0,b,o,N-o))||process.exit(1)}` +
+    `catch(e){if(e.code=="EAGAIN")continue;throw e}` +
+    `const I=async b=>D?new Response(new Response(b).body.pipeThrough(new DecompressionStream("deflate-raw"))).text()` +
+    `:require("zlib").inflateRawSync(b).toString();` +
     `globalThis.holdfast={core:b,inflate:I};I(b).then(eval)`;
 }
 
@@ -48,13 +47,16 @@ export interface FirstStageOptions {
   title?: string;
   /** A runtime to try when none is found in the usual places: the one that the parent itself runs on. */
   alsoTry?: string | null;
+  /** What the shell does instead, once it has said that there is none; in it stands no single quote. */
+  otherwise?: string;
 }
 
 /** The first stage for a core of `size` compressed bytes; under 1 KiB with any title of `contextTitle`. */
 export function firstStage(
   size: number,
-  { title = "holdfast", alsoTry = null }: FirstStageOptions = {},
+  { title = "holdfast", alsoTry = null, otherwise }: FirstStageOptions = {},
 ): string {
-  const harmless = alsoTry !== null && /^\/[\w./@+-]{1,80}$/.test(alsoTry) ? alsoTry : "";
-  return `exec sh -c '${script(harmless)}' '${source(size, title)}'`;
+  const harmless = alsoTry !== null && /^\/[\w./@+-]{1,160}$/.test(alsoTry) ? ` ${alsoTry}` : "";
+  const more = otherwise === undefined ? "" : ` '${otherwise}'`;
+  return `exec sh -c '${script(harmless)}' '${source(size, title)}'${more}`;
 }

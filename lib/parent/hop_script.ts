@@ -13,7 +13,7 @@ export interface HopScriptOptions {
 const LOGIN = `u=$(id -u);IFS=:;set -f;` +
   `set -- $({ getent passwd $u||grep -m1 "^[^:]*:[^:]*:$u:" /etc/passwd;} 2>/dev/null);` +
   `[ "$6" ]&&export USER=$1 LOGNAME=$1 HOME=$6 SHELL=$7;set +f;unset IFS ` +
-  `XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS SSH_AUTH_SOCK;` +
+  `XDG_RUNTIME_DIR XDG_CACHE_HOME DBUS_SESSION_BUS_ADDRESS SSH_AUTH_SOCK;` +
   `[ "$u" != 0 ]||PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin;`;
 
 /** An account without a login shell can run commands all the same. LANGUAGE was for the tool's messages. */

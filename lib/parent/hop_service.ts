@@ -4,12 +4,15 @@
  */
 import type { Context, StartServices } from "../core/context.ts";
 import { HoldfastError } from "../core/errors.ts";
+import type { Child } from "../core/host.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import type { Link } from "../core/link.ts";
 import type { Call } from "../core/service.ts";
-import { bootstrap } from "./bootstrap.ts";
+import { birthGreeting, bootstrap, NoRuntime } from "./bootstrap.ts";
 import { contextTitle, firstStage } from "./first_stage.ts";
 import { openHop } from "./open_hop.ts";
+import type { provisionHop } from "./provision_service.ts";
+import { shellAfter } from "./shell_loop.ts";
 
 /** Arguments of `hop.open`. The reply is `{runtime}`, when the context answers and the route to it is known. */
 export interface OpenHopArguments {
@@ -25,10 +28,17 @@ export interface OpenHopArguments {
   ask: number;
   /** Milliseconds until the new context must have answered, questions not counted. */
   deadline: number;
+  /** Give it a runtime when it has none. */
+  provision?: boolean;
 }
 
-/** What is asked at the handle `ask`; the reply is `{ok: string | null}`. */
-export interface HopQuestion {
+/** What is asked at the handle `ask`: for a password, or for a built file. The reply is `{ok: string | null}`. */
+export type HopQuestion = PasswordQuestion | {
+  /** A target such as `linux-x64`; the answer is where this context has the built file for it. */
+  payload: string;
+};
+
+interface PasswordQuestion {
   /** The stack whose hop wants a password. */
   name: string;
   prompt: string;
@@ -74,25 +84,41 @@ class HopService {
       source.addEventListener("abort", () => stop.abort());
       if (source.aborted) stop.abort();
     }
-    const { id, method, argument, user, name, ask, deadline } = args as unknown as OpenHopArguments;
-    const { router, host, owner, core } = this.#context;
-    const line = firstStage(core!.compressed.length, {
-      title: contextTitle({ name, owner }),
-      alsoTry: host.runtimePath,
+    const { id, method, argument, user, name, ask, deadline, provision } =
+      args as unknown as OpenHopArguments;
+    const { router, host, owner } = this.#context;
+    const core = this.#context.core!;
+    const birth = { id, name, owner, core };
+    const title = contextTitle({ name, owner });
+    const after = core.compressed.length + birthGreeting(router, birth).length;
+    const line = firstStage(core.compressed.length, {
+      title,
+      alsoTry: isProvisioned(host.runtimePath) ? null : host.runtimePath,
+      otherwise: provision ? shellAfter(after) : undefined,
     });
+    const put = async (question: HopQuestion): Promise<string | null> => {
+      const { handle, reply } = router.expectReply(call.src, { signal });
+      router.sendJson({ dst: call.src, handle: ask, replyTo: handle }, { ...question });
+      const answer = await reply;
+      return typeof answer === "string" ? answer : null;
+    };
     const child = await openHop(host, { method, argument, user, label: name }, {
       line,
       deadline,
       signal,
-      ask: async ({ prompt, attempt }) => {
-        const question = { name, prompt, attempt };
-        const { handle, reply } = router.expectReply(call.src, { signal });
-        router.sendJson({ dst: call.src, handle: ask, replyTo: handle }, question);
-        const answer = await reply;
-        return typeof answer === "string" ? answer : null;
-      },
+      ask: ({ prompt, attempt }) => put({ name, prompt, attempt }),
     });
-    const started = await bootstrap(router, child, { id, name, owner, core: core!, deadline })
+    const started = await bootstrap(router, child, { ...birth, deadline, keepsShell: provision })
+      .catch(async (error) => {
+        if (!provision || !(error instanceof NoRuntime)) throw error;
+        const exports = await this.#context.importer!.load("provision");
+        const { provisionHop: run } = exports as { provisionHop: typeof provisionHop };
+        const ask = (payload: string) => put({ payload });
+        const join = (child: Child, { builtIn }: { builtIn: boolean }) =>
+          bootstrap(router, child, { ...birth, deadline, builtIn });
+        const { after } = error;
+        return await run(child, { host, core, title, after, ask, signal, join });
+      })
       .catch((error) => {
         throw new HoldfastError(error.kind ?? "bootstrap", `${name}: ${error.message}`);
       });
@@ -110,4 +136,9 @@ class HopService {
     for (const link of this.#children.keys()) link.close(null);
     await Promise.all([...ends, ...this.#opening]);
   }
+}
+
+/** A runtime that a parent has put in its user's cache: another user has one of his own, or is given one. */
+function isProvisioned(path: string | null): boolean {
+  return path !== null && /\/holdfast\/[0-9a-f]{64}\/deno$/.test(path);
 }

@@ -17,15 +17,34 @@ export const start: StartServices = (context) => {
   return { services: {} };
 };
 
-/** `host`, able to give its processes a terminal. */
-export function withTerminals<H extends ProcessHost>(host: H): H {
+/** Signals the process group of a terminal's command; no error if it is gone. */
+type SignalGroup = (group: number, signal: string) => void;
+
+/** `host`, able to give its processes a terminal. `signalGroup` for processes that are not this machine's. */
+export function withTerminals<H extends ProcessHost>(
+  host: H,
+  signalGroup: SignalGroup = signalHere,
+): H {
   return {
     ...host,
-    spawn: (options) => options.terminal ? spawnOnTerminal(host, options) : host.spawn(options),
+    spawn: (options) =>
+      options.terminal ? spawnOnTerminal(host, options, signalGroup) : host.spawn(options),
   };
 }
 
-async function spawnOnTerminal(host: ProcessHost, options: SpawnOptions): Promise<Child> {
+function signalHere(group: number, signal: string): void {
+  try {
+    nodeProcess().kill(-group, signal);
+  } catch {
+    // The group has ended.
+  }
+}
+
+async function spawnOnTerminal(
+  host: ProcessHost,
+  options: SpawnOptions,
+  signalGroup: SignalGroup,
+): Promise<Child> {
   const { columns, rows, term } = options.terminal!;
   const shell = host.shell!;
   const words = typeof options.command === "string"
@@ -52,13 +71,7 @@ async function spawnOnTerminal(host: ProcessHost, options: SpawnOptions): Promis
   }
   return {
     ...child,
-    kill: (signal) => {
-      try {
-        nodeProcess().kill(-Number(group), signal);
-      } catch {
-        // The group has ended.
-      }
-    },
+    kill: (signal) => signalGroup(Number(group), signal),
     resize: (size) => void resize(host, terminal, size).catch(() => {}),
   };
 }

@@ -32,6 +32,8 @@ export interface OpenHopOptions {
   /** Milliseconds that the tool may take, anew after each answer. Default 30 000. */
   deadline?: number;
   signal?: AbortSignal;
+  /** Kept from one opening of a hop to the next: whether the tool wants a terminal. */
+  memory?: { terminal: boolean };
 }
 
 /**
@@ -57,7 +59,11 @@ export async function openHop(
       return await host.spawn({ command: method.words(options.line, { host, terminal: false }) });
     }
     const opening = { host, hop, options, method };
-    return await open(opening, false) ?? (await open(opening, true))!;
+    const { memory = { terminal: false } } = options;
+    const child = memory.terminal ? null : await open(opening, false);
+    if (child) return child;
+    memory.terminal = true;
+    return (await open(opening, true))!;
   } catch (error) {
     const { kind, message } = toHoldfastError(error);
     throw new HoldfastError(kind, `${printable(hop.label)}: ${message}`, { cause: error });
@@ -88,7 +94,7 @@ async function open(opening: Opening, terminal: boolean): Promise<Child | null> 
     if (error.kind !== "not_found") throw error;
     throw new HoldfastError("not_found", `there is no program ${words[0]} here`, { cause: error });
   });
-  const { line: _, deadline = 30_000, ...rest } = options;
+  const { line: _, memory: _memory, deadline = 30_000, ...rest } = options;
   const talk = new ToolTalk(child, {
     ...rest,
     deadline,
@@ -126,5 +132,5 @@ async function end(child: Child): Promise<void> {
   const late = new Promise((resolve) => timer = setTimeout(resolve, GRACE));
   await Promise.race([child.exit, late]);
   clearTimeout(timer);
-  if (child.isAlive()) child.kill("SIGKILL");
+  if (await child.isAlive()) child.kill("SIGKILL");
 }

@@ -139,6 +139,10 @@ export class ToolTalk {
     if (method.absent?.test(said)) {
       return new HoldfastError("not_found", `there is no such ${method.noun}`);
     }
+    // Where there is no core, env(1) looks for the tool.
+    if (status?.code === 127 && said.startsWith("env: ") && said.includes(tool)) {
+      return new HoldfastError("not_found", `there is no program ${tool} here`);
+    }
     const words = printable(said.replace(/\s*\n\s*/g, "; ").slice(-300));
     const quote = words && ` (${words})`;
     if (method.denied?.test(said)) {

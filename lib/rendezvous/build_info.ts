@@ -10,7 +10,7 @@ export interface BuildInfo {
   compiled?: true;
   /** sha256 of the core, hex. */
   coreHash: string;
-  /** Only in the daemon's part: raw deflate, base64, under `core` and the ids of our own modules. */
+  /** In the daemon's part, and of `bootstrap` the core: raw deflate, base64, under `core` and the ids of our own modules. */
   scripts?: Record<string, string>;
 }
 

@@ -3,6 +3,8 @@
  * `stacks/stack_resolver.ts` adds what a name stands for.
  */
 
+import type { ProvisionPolicy } from "./provision_policy.ts";
+
 /** ssh's own options, as the user gave them. */
 export interface SshOptions {
   /** `-F` */
@@ -19,6 +21,8 @@ export interface SshOptions {
   options?: string[];
   /** `--openssh`: the system's ssh makes the connection, whatever else could. */
   openssh?: boolean;
+  /** `--provision`: whether it is given a runtime when it has none. */
+  provision?: ProvisionPolicy;
 }
 
 /** One of several: of each option the first that says anything wins, files and `-o` come one after the other, as in ssh. */
@@ -26,8 +30,10 @@ export function mergeSshOptions(sources: readonly SshOptions[]): SshOptions {
   const first = <K extends keyof SshOptions>(name: K) =>
     sources.find((source) => source[name] !== undefined)?.[name];
   const openssh = first("openssh");
+  const provision = first("provision");
   return {
     ...openssh !== undefined && { openssh },
+    ...provision !== undefined && { provision },
     configFile: first("configFile"),
     user: first("user"),
     port: first("port"),

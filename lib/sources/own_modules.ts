@@ -16,6 +16,8 @@ const ENTRIES = {
   hops: "../parent/hop_service.ts",
   /** `net.dial`: what an SSH hop behind a context runs over */
   net: "../parent/net_service.ts",
+  /** Runtimes for hops that have none */
+  provision: "../parent/provision_service.ts",
   /** Terminals for `process.exec` */
   terminals: "../parent/local_terminal.ts",
 } as const;

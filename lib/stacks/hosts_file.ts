@@ -8,6 +8,7 @@ import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
 import { nearest } from "../rendezvous/nearest.ts";
 import { mergeSshOptions, type SshOptions } from "../rendezvous/ssh_options.ts";
+import { type ProvisionPolicy, provisionPolicy } from "../rendezvous/provision_policy.ts";
 import { checkHost, checkUser, type Hop, parseTarget } from "../rendezvous/target.ts";
 import type { StackEntry } from "./stack_entry.ts";
 import { lineOf } from "./toml_line.ts";
@@ -28,6 +29,7 @@ const HOST_KEYS = {
   port: portNumber,
   identity: texts,
   options: sshSettings,
+  provision: policy,
   via: target,
   become: becomeHop,
   stack: target,
@@ -39,6 +41,7 @@ const DEFAULT_KEYS = {
   port: HOST_KEYS.port,
   identity: HOST_KEYS.identity,
   options: HOST_KEYS.options,
+  provision: HOST_KEYS.provision,
   inventory: texts,
 };
 
@@ -145,10 +148,10 @@ function makeEntry(
 }
 
 function sshOptions(
-  { user, port, identity = [], options }: Read<typeof DEFAULT_KEYS>,
+  { user, port, identity = [], options, provision }: Read<typeof DEFAULT_KEYS>,
   base: string,
 ): SshOptions {
-  return { user, port, identityFiles: absolute(identity, base), options };
+  return { user, port, identityFiles: absolute(identity, base), options, provision };
 }
 
 /** Relative names start at the file's directory; `~` and ssh's tokens are left to be expanded with ssh's own. */
@@ -189,6 +192,10 @@ function text(value: unknown): string {
   if (value === "") throw new RangeError("it is empty");
   if (/[\0\n\r]/.test(value)) throw new RangeError("it has more than one line, or a NUL");
   return value;
+}
+
+function policy(value: unknown): ProvisionPolicy {
+  return provisionPolicy(text(value));
 }
 
 function checkedText(check: (text: string) => void): (value: unknown) => string {

@@ -21,11 +21,11 @@ export const transferRows: Row[] = [
       const to = (words: string[]) => world.peer(...words, source, `${tools.host}:${result}`);
       const once = (command: Command) => transfer(world, { command, result, size });
       const measured = await alternate({
-        holdfast: once(tools.holdfast("put", source, result)),
+        holdfast: once(await tools.holdfast("put", source, result)),
         scp: once(to(tools.scp)),
         "scp over master": once(to(tools.scpOverMaster)),
         rsync: once(to(tools.rsync)),
-      }, { runs: quick ? 2 : 3, warmups: 0 });
+      }, { runs: quick ? 2 : 5, warmups: 0 });
       await Deno.remove(source);
       return measured;
     },
@@ -42,11 +42,11 @@ export const transferRows: Row[] = [
       const from = (words: string[]) => world.peer(...words, `${tools.host}:${source}`, result);
       const once = (command: Command) => transfer(world, { command, result, size });
       const measured = await alternate({
-        holdfast: once(tools.holdfast("fetch", source, result)),
+        holdfast: once(await tools.holdfast("fetch", source, result)),
         scp: once(from(tools.scp)),
         "scp over master": once(from(tools.scpOverMaster)),
         rsync: once(from(tools.rsync)),
-      }, { runs: quick ? 2 : 3, warmups: 0 });
+      }, { runs: quick ? 2 : 5, warmups: 0 });
       await Deno.remove(source);
       return measured;
     },
@@ -66,7 +66,7 @@ export const transferRows: Row[] = [
       const tar = world.peer("sh", "-c", `tar -cf - -C ${source} . | ${ssh} '${unpack}'`);
       const once = (command: Command) => transfer(world, { command, result });
       const measured = await alternate({
-        holdfast: once(tools.holdfast("put", source, result)),
+        holdfast: once(await tools.holdfast("put", source, result)),
         "scp -r": once(to([...tools.scp, "-r"])),
         "scp -r over master": once(to([...tools.scpOverMaster, "-r"])),
         "tar | ssh": once(tar),
@@ -87,12 +87,12 @@ export const transferRows: Row[] = [
 async function toolset(world: World) {
   const place = await world.place();
   const seat = await world.seat();
-  await seat.client.ask({ do: "open", target: place.name, configFile: world.config });
+  await world.processes.time(await world.built(seat, "exec", place.name, "--", "true"));
   const socket = await world.controlMaster(place);
   return {
     host: place.name,
     holdfast: (subcommand: "put" | "fetch", from: string, to: string) =>
-      world.holdfast(seat, subcommand, "-q", place.name, from, to),
+      world.built(seat, subcommand, "-q", place.name, from, to),
     scp: ["scp", "-q", "-F", world.config],
     scpOverMaster: ["scp", "-q", "-F", world.config, "-o", `ControlPath=${socket}`],
     rsync: ["rsync", "-e", `ssh -F ${world.config}`],

@@ -8,7 +8,12 @@ hash=@HASH@
 case ${1-} in @PARTS@) part=$1 ;; *) part=help ;; esac
 # All functions are compiled at once, and then kept compiled; no garbage is collected in so short a life. Together they
 # save a warm exec a sixth of its time.
-case $part in exec | ssh) engine=--no-lazy,--min-semi-space-size=8 ;; *) engine= ;; esac
+case $part in
+  exec | ssh) engine=--no-lazy,--min-semi-space-size=8 ;;
+  # Blocks of a large file are garbage at once; not each 64 MB of them is worth a look at all that lives.
+  put | fetch) engine=--initial-heap-size=64 ;;
+  *) engine= ;;
+esac
 case ${XDG_CACHE_HOME-} in
   /*) home=$XDG_CACHE_HOME/holdfast ;;
   *) home=${HOME:+$HOME/.cache/holdfast} ;;

@@ -28,6 +28,8 @@ export async function compileParts(
     const without = others.map(specifierOf);
     const script = name === "daemon"
       ? await compile({ ...info, scripts }, [...without, ...NATIVE])
+      : name === "bootstrap"
+      ? await compile({ ...info, scripts: { core: scripts.core } }, [...without, ...DAEMON])
       : await compile(info, [...without, ...DAEMON]);
     parts.set(`${name}.mjs`, script);
   }

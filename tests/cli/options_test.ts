@@ -60,6 +60,7 @@ const ABSENT = {
   port: undefined,
   user: undefined,
   jump: undefined,
+  provision: undefined,
   openssh: false,
   passwordCommand: undefined,
   options: [],
@@ -86,6 +87,7 @@ const READABLE: [args: string[], options: Record<string, unknown>, positionals: 
   [["a", "--", "--json", "-p"], {}, ["a", "--json", "-p"]],
   [["--", "--"], {}, ["--"]],
   [["-", "-v"], { verbose: true }, ["-"]],
+  [["--provision", "always"], { provision: "always" }, []],
   [["-p", "7", ""], { port: 7 }, [""]],
 ];
 

@@ -21,9 +21,11 @@ interface Rig {
   received: Frame[];
 }
 
-function rig(): Rig {
+/** `batchTime`: milliseconds that the transport takes for a batch. */
+function rig({ batchTime = 10 } = {}): Rig {
   const { transports: [near, far], down } = fencedPair();
-  const link = new Link(1, near);
+  let clock = 0;
+  const link = new Link(1, near, { now: () => clock += batchTime });
   const ends: (HoldfastError | null)[] = [];
   const received: Frame[] = [];
   void link.run({ onFrame: (frame) => received.push(frame), onClose: (error) => ends.push(error) });
@@ -70,6 +72,16 @@ test("link: the transport is given no more than one batch at a time", async () =
     assert(out.written.at(-1)!.length <= 2 * LIMITS.chunk + 52);
     out.pass(1);
   }
+  link.close(null);
+});
+
+test("link: batches grow where the transport is quick, up to four times", async () => {
+  const { link, out } = rig({ batchTime: 1 });
+  for (let i = 0; i < 40; i++) link.send(bulk(1000, i));
+  await turn();
+  const frames = out.written.slice(0, 5).map(({ length }) => Math.floor(length / LIMITS.chunk));
+  assertEquals(frames, [1, 2, 4, 4, 4]);
+  assertEquals(order(out), Array.from({ length: 40 }, (_, i) => `1000.${i}`));
   link.close(null);
 });
 

@@ -11,27 +11,33 @@ import type { Runtime } from "../support/tools.ts";
 
 const SIZE = 2 << 20;
 
-for (const runtime of ["deno", "node", "bun", "none"] as const) {
-  const runtimes: Runtime[] = runtime === "none" ? [] : [runtime];
-  const what = runtime === "none" ? "no runtime" : runtime;
-  test.needs("sshd", "namespaces", "mount", ...runtimes)(
+const DIRECT = ["none", "none without SFTP", "none behind sudo"] as const;
+
+for (const runtime of ["deno", "node", "bun", ...DIRECT] as const) {
+  const direct = DIRECT.find((kind) => kind === runtime);
+  const runtimes = direct ? [] : [runtime as Runtime];
+  const what = runtime.replace("none", "no runtime");
+  test.needs("sshd", "namespaces", "mount", ...direct ? ["sudo"] : runtimes)(
     `bad files: are told and nothing is lost, with a host with ${what}`,
     async (t) => {
-      await using account = await createAccount({ runtimes });
+      await using account = await createAccount({ runtimes, sudo: "nopasswd" });
       await using workspace = await Workspace.create();
       await account.write("full/file", "old");
       await account.write("closed/file", "old");
       await using _full = await mountSmall(`${account.home}/full`);
       await account.write("full/file", "old");
       await Deno.chown(`${account.home}/closed`, 0, 0);
-      await using sshd = await startSshd(); // behind the mount: its sessions have a view of their own
+      // Behind the mount: its sessions have a view of their own.
+      await using sshd = await startSshd({ sftp: direct !== "none without SFTP" });
+      // To the same account, which may no more than before.
+      const target = direct === "none behind sudo" ? `target,sudo=${account.name}` : "target";
       await workspace.addHost("target", { user: account.name, port: sshd.port });
       await workspace.trust(sshd);
-      for (let i = 0; i < 2; i++) await workspace.run("exec", ["target", "true"]);
+      for (let i = 0; i < 2; i++) await workspace.run("exec", [target, "true"]);
       const big = workspace.join("big");
       await Deno.writeFile(big, new Uint8Array(2 * SIZE).map((_, at) => at * 7));
-      const put = (...args: string[]) => workspace.run("put", ["target", ...args]);
-      const fetch = (...args: string[]) => workspace.run("fetch", ["target", ...args]);
+      const put = (...args: string[]) => workspace.run("put", [target, ...args]);
+      const fetch = (...args: string[]) => workspace.run("fetch", [target, ...args]);
       const intact = async (dir: string) => {
         assertEquals([...Deno.readDirSync(dir)].map(({ name }) => name), ["file"]);
         assertEquals(await Deno.readTextFile(`${dir}/file`), "old");
@@ -67,7 +73,7 @@ for (const runtime of ["deno", "node", "bun", "none"] as const) {
           await intact(`${account.home}/full`);
         }
         const stdin = `PUT: ${big} full/file\nEXEC: echo not reached\n`;
-        const relay = await workspace.run("client", ["target"], { stdin });
+        const relay = await workspace.run("client", [target], { stdin });
         assertClear(relay, /no space left/);
         await intact(`${account.home}/full`);
       });
@@ -80,7 +86,7 @@ for (const runtime of ["deno", "node", "bun", "none"] as const) {
         await intact(workspace.join("small"));
       });
       await t.step("the connection has borne all that", async () => {
-        assertEquals((await workspace.run("exec", ["target", "echo on"])).stdout, "on\n");
+        assertEquals((await workspace.run("exec", [target, "echo on"])).stdout, "on\n");
         assertEquals(await sshd.logins(), 1);
       });
     },

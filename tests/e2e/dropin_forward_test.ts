@@ -91,7 +91,7 @@ for (const runtime of ["deno", "none"] as const) {
       await workspace.addHost("web1", { user: account.name, port: sshd.port });
       await workspace.trust(sshd);
       const address = `127.0.0.1:${echo.port}`;
-      const targets = runtime === "none" ? ["web1"] : ["web1", "web1,sudo,local"];
+      const targets = ["web1", "web1,sudo,local"];
 
       for (const target of targets) {
         await t.step(`-W, ${target}`, async () => {

@@ -21,7 +21,7 @@ for (const runtime of ["deno", "none"] as const) {
     await workspace.trust(sshd);
     // Nobody's profile but our own account's.
     const sudo = `web1,sudo=${account.name}`;
-    const targets = runtime === "none" ? ["web1"] : ["web1", sudo, `${sudo},local`];
+    const targets = ["web1", sudo, `${sudo},local`];
 
     for (const target of targets) {
       await t.step(`over ${target}`, (t) => checkSessions(t, { workspace, target, account }));

@@ -8,19 +8,25 @@ import { test } from "../support/test.ts";
 
 const NUMBERS = { INT: 2, TERM: 15, HUP: 1, QUIT: 3, USR1: 10, USR2: 12 } as const;
 
-for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
-  const needs = runtime === "none" ? [] : [runtime];
-  const what = runtime === "none" ? "no runtime" : runtime;
+for (const runtime of ["deno", "node", "node18", "bun", "none", "none, behind sudo"] as const) {
+  const direct = runtime === "none" || runtime === "none, behind sudo";
+  const needs = runtime === "none" ? [] : direct ? ["sudo"] : [runtime];
+  const what = runtime.replace("none", "no runtime");
   test.needs("sshd", "namespaces", ...needs)(
     `exec: signals and lost clients, on ${what}`,
     async (t) => {
       await using sshd = await startSshd();
-      await using account = await createAccount({ runtimes: runtime === "none" ? [] : [runtime] });
+      await using account = await createAccount({
+        runtimes: direct ? [] : [runtime],
+        sudo: "nopasswd",
+      });
       await using workspace = await Workspace.create();
       await workspace.addHost("target", { user: account.name, port: sshd.port });
       await workspace.trust(sshd);
-      await workspace.run("exec", ["target", "true"]);
-      await workspace.run("exec", ["target", "true"]);
+      // To the same account, so that the same things can be seen.
+      const target = runtime === "none, behind sudo" ? `target,sudo=${account.name}` : "target";
+      await workspace.run("exec", [target, "true"]);
+      await workspace.run("exec", [target, "true"]);
 
       /** Starts a command that says `ready` when it may be disturbed. */
       const start = async (...args: string[]) => {
@@ -52,7 +58,7 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
 
       for (const [name, number] of Object.entries(NUMBERS)) {
         await t.step(`SIG${name} reaches the command`, async () => {
-          const { process, end } = await start("target", "echo ready; exec sleep 1000");
+          const { process, end } = await start(target, "echo ready; exec sleep 1000");
           process.kill(`SIG${name}` as Deno.Signal);
           const { stderr, ...rest } = await end();
           assertEquals(rest, { code: 128 + number, rest: "" });
@@ -65,7 +71,7 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
       await t.step("a command may handle it", async () => {
         const trap =
           "trap 'echo caught; kill $! 2> /dev/null; exit 9' USR1; sleep 1000 & echo ready; wait";
-        const { process, end } = await start("target", trap);
+        const { process, end } = await start(target, trap);
         process.kill("SIGUSR1");
         assertEquals(await end(), { code: 9, rest: "caught\n", stderr: "" });
         await assertGone(account);
@@ -74,7 +80,7 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
       await t.step("a client killed with -9: the process group gets HUP", async () => {
         const trap = "trap 'echo hup > ~/marker; exit' HUP; echo $$ > ~/pid; " +
           "sleep 1000 & echo ready; wait";
-        const { process, end } = await start("target", trap);
+        const { process, end } = await start(target, trap);
         process.kill("SIGKILL");
         await end();
         await assertGone(account);
@@ -86,16 +92,16 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
       });
 
       await t.step("then TERM", async () => {
-        const { process, end } = await start("target", "trap '' HUP; echo ready; exec sleep 1000");
+        const { process, end } = await start(target, "trap '' HUP; echo ready; exec sleep 1000");
         process.kill("SIGKILL");
         await end();
         await assertGone(account);
       });
 
-      if (runtime === "deno" || runtime === "none") {
+      if (runtime === "deno" || direct) {
         await t.step("then KILL", async () => {
           const { process, end } = await start(
-            "target",
+            target,
             "trap '' HUP TERM; echo ready; exec sleep 1000",
           );
           process.kill("SIGKILL");
@@ -105,8 +111,8 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
       }
 
       await t.step("disconnect ends it", async () => {
-        const { end } = await start("target", "echo ready; exec sleep 1000");
-        await workspace.run("disconnect", ["target"]);
+        const { end } = await start(target, "echo ready; exec sleep 1000");
+        await workspace.run("disconnect", [target]);
         assertEquals((await end()).code, 255);
         await assertGone(account);
       });
@@ -116,9 +122,9 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
           "graceful",
           "#!/bin/sh\ntrap 'exit 0' TERM\necho ready\nwhile :; do sleep 0.01; done\n",
         );
-        await workspace.run("exec", ["target", "chmod +x graceful"]);
+        await workspace.run("exec", [target, "chmod +x graceful"]);
         for (let i = 0; i < 3; i++) {
-          const { process, end } = await start("target", "./graceful");
+          const { process, end } = await start(target, "./graceful");
           process.kill("SIGTERM");
           assertEquals((await end()).code, 0);
         }
@@ -126,7 +132,7 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
 
       await t.step("what ignores HUP behind a shell that ended is ended, too", async () => {
         const { process, end } = await start(
-          "target",
+          target,
           "nohup sleep 1000 >/dev/null 2>&1 </dev/null & echo ready; wait",
         );
         process.kill("SIGKILL");
@@ -135,10 +141,10 @@ for (const runtime of ["deno", "node", "node18", "bun", "none"] as const) {
       });
 
       await t.step("--leave keeps it", async () => {
-        await workspace.run("exec", ["target", "mkfifo go gone"]);
+        await workspace.run("exec", [target, "mkfifo go gone"]);
         const { process, end } = await start(
           "--leave",
-          "target",
+          target,
           "echo ready; read x < go; echo $x > gone",
         );
         process.kill("SIGKILL");

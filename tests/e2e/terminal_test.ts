@@ -18,12 +18,16 @@ test.needs("python3", "script", "linux")("exec -t: a terminal on this machine", 
   await checkTerminal(workspace, "local");
 });
 
-for (const runtime of ["deno", "node", "bun"] as const) {
-  test.needs("python3", "script", "sshd", "namespaces", "sudo", runtime)(
-    `exec -t: a terminal behind sudo, on ${runtime}`,
+for (const runtime of ["deno", "node", "bun", "none"] as const) {
+  const needs = runtime === "none" ? [] : [runtime];
+  test.needs("python3", "script", "sshd", "namespaces", "sudo", ...needs)(
+    `exec -t: a terminal behind sudo, on ${runtime === "none" ? "no runtime" : runtime}`,
     async () => {
       await using sshd = await startSshd();
-      await using account = await createAccount({ runtimes: [runtime], sudo: "nopasswd" });
+      await using account = await createAccount({
+        runtimes: runtime === "none" ? [] : [runtime],
+        sudo: "nopasswd",
+      });
       await Deno.chmod(account.home, 0o755);
       await using workspace = await Workspace.create();
       await workspace.addHost("target", { user: account.name, port: sshd.port });

@@ -2,13 +2,14 @@
 
 import { fetchFiles } from "../../lib/client/transfer.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
+import { ContentDigest } from "../../lib/files/content_digest.ts";
 import { FileService } from "../../lib/files/file_service.ts";
 import { denoHost } from "../../lib/files/host_deno.ts";
 import { SendStream } from "../../lib/core/stream.ts";
 import {
-  BLOCK,
   DATA,
   END_OF_FILE,
+  MAX_RECORD,
   PACK,
   type TreeEntry,
   type TreeTotals,
@@ -46,10 +47,11 @@ const PLAIN: TreeEntry = { type: "file", depth: 1, name: "x", mode: 0o644, mtime
 
 async function sendFile(writer: TreeWriter, entry: Partial<TreeEntry>): Promise<void> {
   const content = new TextEncoder().encode("evil");
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  const digest = await ContentDigest.begin();
+  digest.update(content);
   await writer.entry({ ...PLAIN, ...entry });
   await writer.record(DATA, content);
-  await writer.record(END_OF_FILE, digest);
+  await writer.record(END_OF_FILE, digest.value());
 }
 
 const LIES: Record<string, (writer: TreeWriter, outside: string) => Promise<void>> = {
@@ -102,7 +104,7 @@ const LIES: Record<string, (writer: TreeWriter, outside: string) => Promise<void
     await writer.entry({ ...PLAIN, name: "way" }, new Uint8Array(3));
   },
   async "a record that is too long"(writer) {
-    await writer.record(DATA, new Uint8Array(BLOCK + 1));
+    await writer.record(DATA, new Uint8Array(MAX_RECORD + 1));
   },
 };
 

@@ -168,7 +168,9 @@ both("progress ends with all bytes", async ({ dir, copy }) => {
   await write(dir.join("file"), noise(2 * BLOCK + 5));
   const seen: number[] = [];
   await copy([dir.join("file")], dir.join("copy"), { onProgress: ({ done }) => seen.push(done) });
-  assertEquals(seen, [BLOCK, 2 * BLOCK, 2 * BLOCK + 5]);
+  assertEquals(seen, seen.toSorted((a, b) => a - b));
+  assertEquals(seen.at(-1), 2 * BLOCK + 5);
+  assert(seen.length >= 3, `told ${seen.length} times`);
 });
 
 for (const direction of ["put", "fetch"] as const) {

@@ -80,3 +80,32 @@ test("quick files: a slow file system gets them no longer, until it is tried aga
   cost = 0.1;
   assert(taken(1000) > 900);
 });
+
+for (const host of [denoHost, nodeHost()]) {
+  test(`quick files of ${host.runtime}: a large file goes on where the other way stopped`, async () => {
+    await using dir = await tempDir();
+    let now = 0;
+    let cost = 0;
+    const quick = new QuickFiles(runtimeFiles(host), () => now += cost);
+    const plain = await host.create(dir.join("file"));
+    let slowly = 0;
+    const file = quick.open({
+      ...plain,
+      write: (bytes) => (slowly++, plain.write(bytes)),
+    });
+    for (const [text, costs] of [["one", 0], ["two", 1000], ["three", 0]] as const) {
+      cost = costs;
+      await file.write(new TextEncoder().encode(text));
+    }
+    await file.close();
+    // The second was slow, so the third took the host's way.
+    assertEquals(slowly, 1);
+    cost = 0;
+    const buffer = new Uint8Array(20);
+    const reading = new QuickFiles(runtimeFiles(host)).open(await host.openRead(dir.join("file")));
+    const count = await reading.read(buffer);
+    assertEquals(new TextDecoder().decode(buffer.subarray(0, count!)), "onetwothree");
+    assertEquals(await reading.read(buffer), null);
+    await reading.close();
+  });
+}

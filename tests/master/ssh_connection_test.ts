@@ -1,3 +1,4 @@
+import { tempDir } from "../support/temp.ts";
 import { PHASE_DEADLINES } from "../../lib/master/ssh_connection.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { startDelayProxy } from "../support/delay_proxy.ts";
@@ -240,6 +241,32 @@ sshTest("ssh connection: refused, unresolvable and silent hosts name the phase",
     (await accepted).close();
   }
 });
+
+sshTest(
+  "ssh connection: a host that is silent while it authenticates is told as such",
+  async () => {
+    await using dir = await tempDir();
+    const fifo = dir.join("never");
+    await new Deno.Command("mkfifo", { args: [fifo] }).output();
+    // sshd looks for a key, and what it asks never answers.
+    const config = [`AuthorizedKeysCommand /bin/cat ${fifo}`, "AuthorizedKeysCommandUser root"];
+    await using world = await startWorld({
+      sshd: { config, authorizedKeys: [] },
+      account: { authorizedKeys: [] },
+    });
+    const usual = PHASE_DEADLINES.authenticate;
+    PHASE_DEADLINES.authenticate = 200;
+    try {
+      const error = await failure(world.connect());
+      assertEquals(error.kind, "timeout");
+      assertStringIncludes(error.message, `Cannot authenticate as ${world.account.name}@127.0.0.1`);
+    } finally {
+      PHASE_DEADLINES.authenticate = usual;
+      // Lets go of who waits for it.
+      (await Deno.open(fifo, { read: true, write: true })).close();
+    }
+  },
+);
 
 sshTest("ssh connection: what is no SSH server is a kex error", async () => {
   await using world = await startWorld();

@@ -101,6 +101,10 @@ export class Account implements AsyncDisposable {
     await Deno.chown(`${this.home}/${path}`, uid, gid);
   }
 
+  async setPassword(password: string): Promise<void> {
+    await changeAccounts("chpasswd", [], `${this.name}:${password}\n`);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#removed) return;
     this.#removed = true;
@@ -122,7 +126,7 @@ async function furnish(account: Account, options: AccountOptions): Promise<void>
   if (options.password === undefined) {
     await changeAccounts("usermod", ["-p", "*", name]); // sshd refuses the `!` of useradd
   } else {
-    await changeAccounts("chpasswd", [], `${name}:${options.password}\n`);
+    await account.setPassword(options.password);
   }
   const keys = options.authorizedKeys ?? [(await testIdentity()).publicKey];
   await account.write(".ssh/authorized_keys", keys.join("\n") + "\n");

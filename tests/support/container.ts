@@ -9,6 +9,10 @@ import { findExecutable, type Runtime, sharedRuntime } from "./tools.ts";
 export interface ContainerOptions {
   /** Runtimes on its PATH. They need the machine's libraries, which it then sees. Default none. */
   runtimes?: Runtime[];
+  /** Give it the machine's libraries all the same. Default only with runtimes. */
+  libraries?: boolean;
+  /** Programs of busybox besides the few that a shell needs. */
+  applets?: string[];
   /** Lines of its /etc/passwd. Default root with /bin/sh. */
   passwd?: string[];
 }
@@ -35,18 +39,25 @@ const LIMITS = [
 ];
 
 export async function startContainer(options: ContainerOptions = {}): Promise<Container> {
-  const { runtimes = [], passwd = ["root:x:0:0:root:/root:/bin/sh"] } = options;
+  const {
+    runtimes = [],
+    libraries = runtimes.length > 0,
+    applets = [],
+    passwd = ["root:x:0:0:root:/root:/bin/sh"],
+  } = options;
   const name = `hf-${crypto.randomUUID().slice(0, 8)}`;
   await using root = await tempDir();
   for (const directory of ["bin", "etc", "root", "tmp"]) await Deno.mkdir(root.join(directory));
   await Deno.copyFile(findExecutable("busybox")!, root.join("bin/busybox"));
-  for (const applet of APPLETS) await Deno.symlink("busybox", root.join(`bin/${applet}`));
+  for (const applet of [...APPLETS, ...applets]) {
+    await Deno.symlink("busybox", root.join(`bin/${applet}`));
+  }
   await Deno.writeTextFile(root.join("etc/passwd"), passwd.join("\n") + "\n");
   await Deno.writeTextFile(root.join("root/.profile"), "echo noise\n");
   const image = `localhost/${name}`;
   await run("sh", "-c", 'tar -C "$0" -c . | podman import - "$1"', root.path, image);
   const mounts = runtimes.map((runtime) => `${sharedRuntime(runtime)}:/bin/${runtime}:ro`);
-  if (runtimes.length) mounts.push("/lib:/lib:ro", "/lib64:/lib64:ro", "/usr/lib:/usr/lib:ro");
+  if (libraries) mounts.push("/lib:/lib:ro", "/lib64:/lib64:ro", "/usr/lib:/usr/lib:ro");
   const volumes = mounts.flatMap((mount) => ["-v", mount]);
   const container: Container = {
     name,

@@ -115,7 +115,9 @@ export class Workspace implements AsyncDisposable {
 
   /** The command line of `holdfast SUBCOMMAND -F <config> ARGS...`; `-F` only where it is taken. */
   args(subcommand: string, ...args: string[]): string[] {
-    const takesConfig = ["exec", "put", "fetch", "client", "ssh"].includes(subcommand);
+    const takesConfig = ["exec", "put", "fetch", "client", "ssh", "unprovision"].includes(
+      subcommand,
+    );
     return [subcommand, ...takesConfig ? ["-F", this.config] : [], ...args];
   }
 
@@ -141,6 +143,8 @@ export class Workspace implements AsyncDisposable {
       ...programEnvironment(await denoDir()),
       HOME: this.home,
       HOLDFAST_DIR: this.dir,
+      // A target stays what a test has made it, whatever was built here.
+      HOLDFAST_PROVISION: "never",
       NO_COLOR: "1",
       TERM: "dumb",
     };

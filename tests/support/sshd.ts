@@ -9,7 +9,7 @@ import { has } from "./needs.ts";
 import { descendantsOf, killProcesses, readProcess } from "./processes.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 import { findExecutable } from "./tools.ts";
-import { withoutRuntimes } from "./without_runtimes.ts";
+import { type Mount, withoutRuntimes } from "./without_runtimes.ts";
 
 /** How the server differs from a quiet default one. */
 export interface SshdOptions {
@@ -31,6 +31,8 @@ export interface SshdOptions {
   sftp?: boolean;
   /** Hide every runtime not below an account's home. Default: whenever this machine allows it. */
   hideRuntimes?: boolean;
+  /** With hidden runtimes: directories that are something else for its sessions. */
+  mounts?: Record<string, Mount>;
   /** Port to listen on, for a server that comes back. Default: a free one. */
   port?: number;
   /** Lines put before ours; sshd takes the first value of each keyword. `Match` blocks go in `matches`. */
@@ -64,10 +66,11 @@ export async function startSshd(options: SshdOptions = {}): Promise<TestSshd> {
     if (options.banner !== undefined) {
       await Deno.writeTextFile(dir.join("banner"), options.banner);
     }
+    const { mounts = {} } = options;
     for (let attempt = 1;; attempt++) {
       const port = options.port ?? freePort();
       await Deno.writeTextFile(dir.join("sshd_config"), configFor(options, dir, port, keyPaths));
-      const sshd = await TestSshd.launch(dir, { port, hostKeys, hide: hides(options) });
+      const sshd = await TestSshd.launch(dir, { port, hostKeys, hide: hides(options), mounts });
       if (sshd) return sshd;
       if (options.port !== undefined || attempt === 5) {
         throw new Error(`Cannot start sshd on port ${port}: address in use`);
@@ -102,7 +105,7 @@ export class TestSshd implements AsyncDisposable {
   /** @internal Resolves to undefined when the port was taken; {@linkcode startSshd} retries. */
   static async launch(dir: TempDir, facts: LaunchFacts): Promise<TestSshd | undefined> {
     await Deno.writeTextFile(dir.join("log"), "");
-    const sshd = new TestSshd(dir, spawnSshd(dir, facts.hide), facts);
+    const sshd = new TestSshd(dir, spawnSshd(dir, facts), facts);
     const stopped = new AbortController();
     sshd.#process.status.then(() => stopped.abort(new Error("sshd ended")));
     try {
@@ -193,6 +196,7 @@ interface LaunchFacts {
   port: number;
   hostKeys: string[];
   hide: boolean;
+  mounts: Record<string, Mount>;
 }
 
 function hides(options: SshdOptions): boolean {
@@ -244,12 +248,12 @@ function findSftpServer(): string | undefined {
 }
 
 /** sshd insists on its absolute path and, as root, on /run/sshd. */
-function spawnSshd(dir: TempDir, hide: boolean): Deno.ChildProcess {
+function spawnSshd(dir: TempDir, { hide, mounts }: LaunchFacts): Deno.ChildProcess {
   const sshd = findExecutable("sshd");
   if (!sshd) throw new Error("Cannot start sshd: not installed");
   if (Deno.uid() === 0) Deno.mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
   const server = [sshd, "-D", "-f", dir.join("sshd_config"), "-E", dir.join("log")];
-  const command = hide ? withoutRuntimes(dir.path, server) : server;
+  const command = hide ? withoutRuntimes(dir.path, server, { mounts }) : server;
   return new Deno.Command(command[0], {
     args: command.slice(1),
     stdin: "null",

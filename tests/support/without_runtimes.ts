@@ -5,15 +5,23 @@
 
 import { searchPath } from "./tools.ts";
 
+export type Mount = { empty: string } | "ro" | "noexec";
+
 const NAMES = ["deno", "node", "nodejs", "bun", "bunx", "npx", "npm"];
 
 /**
  * The command line that runs `command` so; the process that starts keeps its pid throughout. Each
  * directory of the search path that holds a runtime gets an overlay whose upper layer has a whiteout
  * in its place: merely masking the file would not do, since bash's `command -v` also finds what is
- * not executable. `scratch` is an empty place for the layers and must outlive the process.
+ * not executable. `scratch` is an empty place for the layers and must outlive the process. `mounts` are directories
+ * that are something else there: `empty`, in memory and as large as it says; as they are here, but read-only (`ro`) or
+ * with no programs that run (`noexec`).
  */
-export function withoutRuntimes(scratch: string, command: string[]): string[] {
+export function withoutRuntimes(
+  scratch: string,
+  command: string[],
+  { mounts = {} }: { mounts?: Record<string, Mount> } = {},
+): string[] {
   const script: string[] = ["set -e"];
   [...directoriesWithRuntimes()].forEach(([directory, names], index) => {
     const layer = `${scratch}/hidden${index}`;
@@ -28,6 +36,12 @@ export function withoutRuntimes(scratch: string, command: string[]): string[] {
       }`,
     );
   });
+  for (const [path, mount] of Object.entries(mounts)) {
+    const at = quote(path);
+    if (typeof mount === "object") {
+      script.push(`mount -t tmpfs -o mode=1777,size=${mount.empty} tmpfs ${at}`);
+    } else script.push(`mount --bind ${at} ${at}`, `mount -o remount,bind,${mount} ${at}`);
+  }
   script.push('exec "$@"');
   return ["unshare", "--mount", "sh", "-c", script.join("\n"), "sh", ...command];
 }
