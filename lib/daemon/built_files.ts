@@ -3,8 +3,9 @@
  * tree what `deno task build` made. For `provisioning.ts`.
  */
 import { HoldfastError } from "../core/errors.ts";
+import { printable } from "../core/printable.ts";
 import { denoHost } from "../files/host_deno.ts";
-import { type Payload, readPayload } from "../parent/payload.ts";
+import { isTarget, type Payload, readPayload } from "../parent/payload.ts";
 import { VERSION } from "../rendezvous/version.ts";
 
 /** Where `deno task build` writes. */
@@ -26,6 +27,12 @@ export class BuiltFiles {
 
   /** The one for a target such as `linux-x64`. Rejects with what to do when there is none. */
   async find(target: string): Promise<Payload> {
+    if (!isTarget(target)) {
+      throw new HoldfastError(
+        "bootstrap",
+        `Cannot provision: nothing is built for "${printable(target)}"`,
+      );
+    }
     let old: Payload | null = null;
     for (const path of [this.#own, `${this.#directory}/holdfast-${target}`]) {
       const payload = await this.#payload(path);

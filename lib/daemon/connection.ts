@@ -105,6 +105,11 @@ export abstract class Connection {
     return this.clients.size === 0 && this.holders.size === 0;
   }
 
+  /** No client uses it, nor anything behind it, though it may be held. */
+  get isUnused(): boolean {
+    return this.clients.size === 0 && [...this.holders].every((holder) => holder.isUnused);
+  }
+
   /** What it goes through can do more now than when it was made. */
   get isOutgrown(): boolean {
     return false;

@@ -50,6 +50,10 @@ export class HopConnection extends Connection {
   readonly #options: HopConnectionOptions;
   /** What stands for it behind a host without a core. */
   #host: HostConnection | null = null;
+  /** The built file was brought for it: a context that asks again and again gets it once. */
+  #brought = false;
+  /** It was not only opened, but used since. */
+  #used = false;
   /** Its context; 0 before there is one. */
   #id = 0;
   #runtime: string | null = null;
@@ -81,9 +85,18 @@ export class HopConnection extends Connection {
     throw new HoldfastError("connect", `${this.target}: its context connects to other hosts`);
   }
 
-  protected async contextFor(purpose: Purpose, reached: Promise<void>): Promise<number> {
+  protected async contextFor(
+    purpose: Purpose,
+    reached: Promise<void>,
+    provision: ProvisionPolicy,
+  ): Promise<number> {
     await reached;
-    if (this.#host) return await this.#host.open(purpose);
+    if (this.#host) {
+      // What it goes through is used as well, and may be given a runtime: this is then outgrown.
+      if (this.#used) await this.#options.above.open("hop", { provision });
+      this.#used = true;
+      return await this.#host.open(purpose);
+    }
     if (purpose === "files") await this.tree.require(this.#id, "files");
     if (purpose === "net") await this.tree.require(this.#id, "net");
     if (purpose === "terminal") await this.tree.require(this.#id, "terminals");
@@ -207,7 +220,11 @@ export class HopConnection extends Connection {
   }
 
   protected details(): ConnectionDetails {
-    if (this.#host) return this.#host.status();
+    if (this.#host) {
+      const { description, state, runtime, context, provision, received, sent } = this.#host
+        .status();
+      return { description, state, runtime, context, provision, received, sent };
+    }
     const state = this.#id === 0 ? "connecting" : "ready";
     const context = this.#id || null;
     return {
@@ -226,7 +243,10 @@ export class HopConnection extends Connection {
     const { above, provision, provisioner } = this.#options;
     const { tree, log } = this;
     try {
-      if (provision === "never") throw new HoldfastError("refused", "it is not to be provisioned");
+      if (provision === "never" || this.#brought) {
+        throw new HoldfastError("refused", "it is not to be provisioned, or has been already");
+      }
+      this.#brought = true;
       return { ok: await bringPayload(above, { target, tree, log, files: provisioner.files }) };
     } catch (error) {
       return { error: { ...toHoldfastError(error).toWire() } };

@@ -81,7 +81,8 @@ export class HostConnection extends Connection {
       this.#served = true;
       if (!first || !this.#starting) await this.#started;
       if (!this.#core) {
-        await this.#provisioning?.use(provision, { uses, needed: purpose === "code" });
+        const given = this.#provisioning?.use(provision, { uses, needed: purpose === "code" });
+        await Promise.race([given, this.closed]);
       }
       if (this.reason) throw this.reason;
       if (!this.#core) return this.#direct!.id;

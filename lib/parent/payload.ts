@@ -38,6 +38,11 @@ export function targetOf(system: string): string | null {
   return Object.keys(SYSTEMS).find((name) => SYSTEMS[name].test(system)) ?? null;
 }
 
+/** Whether files can be built for it, whoever asks. */
+export function isTarget(name: string): boolean {
+  return Object.hasOwn(SYSTEMS, name);
+}
+
 /** Reads what a file says of itself, and its digest; null when it is no built file or is not there. */
 export async function readPayload(host: ProcessHost, path: string): Promise<Payload | null> {
   const file = quoteWord(path);

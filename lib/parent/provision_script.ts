@@ -13,6 +13,7 @@ const LIBRARIES = "libc.so.6 libdl.so.2 libgcc_s.so.1 libm.so.6 libpthread.so.0 
 /**
  * Functions, each of which answers with lines that begin with `hf:`. Tools that are missing are busybox's, if that is
  * there. Whatever goes wrong while bytes are taken ends the shell: it must not take the rest of them for lines.
+ * In this text `$\{` is the shell's `${`; indentation and comments are not sent.
  */
 export const PROVISION_SCRIPT: string = String.raw`
 say() { printf 'hf:%s\n' "$*"; }

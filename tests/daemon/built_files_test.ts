@@ -53,6 +53,10 @@ test.needs("linux")("built files: none, or an old one, is told with what to do",
     await why("linux-arm64"),
     `Cannot provision: ${old} is of version 0.0.0; ${how("linux-arm64")}`,
   );
+  assertEquals(
+    await why("../../linux-x64"),
+    'Cannot provision: nothing is built for "../../linux-x64"',
+  );
   // One that is put there later is seen.
   await write(dir, { name: "holdfast-macos-x64", target: "macos-x64" });
   assertEquals((await files.find("macos-x64")).target, "macos-x64");

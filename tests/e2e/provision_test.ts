@@ -7,7 +7,7 @@ import { type DelayProxy, startDelayProxy } from "../support/delay_proxy.ts";
 import { type Outcome, Workspace } from "../support/holdfast.ts";
 import { startContainer } from "../support/container.ts";
 import { startSshd, type TestSshd } from "../support/sshd.ts";
-import type { Mount } from "../support/without_runtimes.ts";
+import { type Mount, rootsHome } from "../support/without_runtimes.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -18,7 +18,6 @@ const containers = test.needs(
   ...["sudo", "podman", "runc", "busybox"],
 );
 
-const ROOTS_HOME = /^root:(?:[^:]*:){4}([^:]*)/m.exec(Deno.readTextFileSync("/etc/passwd"))![1];
 /** More bytes than the first stage, but less than that and a core. */
 const CORE = 11_000;
 /** More bytes than some connections with their cores, but much less than a runtime. */
@@ -59,7 +58,7 @@ class World implements AsyncDisposable {
   ): Promise<World> {
     const file = await builtFile();
     await using stack = new AsyncDisposableStack();
-    const root = { [ROOTS_HOME]: { empty: "1g" } };
+    const root = { [rootsHome()]: { empty: "1g" } };
     const sshd: TestSshd = stack.use(await startSshd({ mounts: { ...root, ...mounts } }));
     const account = stack.use(await createAccount({ shell: "/bin/sh", ...options }));
     const proxy = stack.use(startDelayProxy({ port: sshd.port }));
@@ -400,12 +399,19 @@ containers(
     await using first = await startContainer({ libraries: true });
     await using second = await startContainer({ libraries: true });
     const stack = `web1,sudo,podman=${first.name}`;
-    const { code, stdout, stderr } = await world.run("exec", stack, "cat /etc/passwd; id -u");
+    const words = ["exec", "--provision=always", stack, "cat /etc/passwd; id -u"];
+    const { code, stdout, stderr } = await world.run(...words);
     assertEquals([code, stdout, stderr], [0, "root:x:0:0:root:/root:/bin/sh\n0\n", ""]);
+    const runtimes = async () => (await world.status()).map(({ runtime }) => runtime);
+    assertEquals(await runtimes(), ["deno", "deno", "deno"], await world.log());
     const before = world.proxy.bytesToServer;
     const nested = await world.run("exec", `web1,sudo,podman=${second.name},local`, "echo nested");
     assertEquals([nested.stdout, nested.stderr], ["nested\n", ""]);
+    assertEquals(await runtimes(), Array(5).fill("deno"), await world.log());
     assert(world.proxy.bytesToServer - before < LITTLE);
+    const { stdout: removed } = await world.run("unprovision", stack);
+    assertMatch(removed, /^removed \/root\/\.cache\/holdfast\/[0-9a-f]{64}\n$/);
+    assertEquals(await first.run("/bin/busybox", "find", "/root"), "/root\n/root/.profile\n");
   },
 );
 
@@ -430,12 +436,43 @@ containers(
   },
 );
 
+containers(
+  "provision auto: a stack is served directly first, and goes by contexts later",
+  async () => {
+    await using world = await World.create({ sudo: "nopasswd" });
+    await using box = await startContainer({ libraries: true });
+    const stack = `web1,sudo,podman=${box.name}`;
+    for (const expected of [[null, null, null], ["deno", null, null], ["deno", "deno", "deno"]]) {
+      const { stdout, stderr } = await world.run("exec", stack, "echo hi");
+      assertEquals([stdout, stderr], ["hi\n", ""]);
+      await world.settled();
+      const runtimes = (await world.status()).map(({ runtime }) => runtime);
+      assertEquals(runtimes, expected, await world.log());
+    }
+  },
+);
+
+for (const runtime of ["node", "bun"] as const) {
+  containers(`bootstrap: its core goes on to a context on ${runtime}`, async () => {
+    await using world = await World.create({ sudo: "nopasswd" });
+    await using box = await startContainer({ runtimes: [runtime] });
+    const stack = `web1,sudo,podman=${box.name}`;
+    const words = ["exec", "--provision=always", `${stack},local`, "echo nested"];
+    const { stdout, stderr } = await world.run(...words);
+    assertEquals([stdout, stderr], ["nested\n", ""]);
+    const runtimes = (await world.status()).map(({ runtime }) => runtime);
+    assertEquals(runtimes, ["deno", "deno", runtime, runtime]);
+  });
+}
+
 containers("provision: a password is asked for once, whatever the hop is given", async () => {
   const password = "s3cret-word";
   await using world = await World.create({ sudo: "password", password });
   const asked = world.workspace.join("asked");
   const answer = `--password-command=echo x >>${asked}; echo ${password}`;
-  const { code, stdout, stderr } = await world.run("exec", answer, "web1,sudo", "id -u");
+  const { code, stdout, stderr } = await world.run(
+    ...["exec", "--provision=always", answer, "web1,sudo", "id -u"],
+  );
   assertEquals([code, stdout, stderr], [0, "0\n", ""]);
   assertEquals(await Deno.readTextFile(asked), "x\n");
   assertEquals((await world.status()).map(({ runtime }) => runtime), ["deno", "deno"]);
@@ -459,13 +496,25 @@ hosts("provision: the built file is found by whatever name it was called", async
   assertEquals((await world.status())[0].runtime, "deno", await world.log());
 });
 
-containers("provision: a container without libraries is told, before bytes are sent", async () => {
+containers("provision: what a container lacks is told, before bytes are sent", async () => {
   await using world = await World.create({ sudo: "nopasswd", runtimes: ["node"] });
   await using box = await startContainer();
-  const { code, stderr } = await world.run("exec", `web1,sudo,podman=${box.name}`, "true");
-  assertEquals(code, 255);
-  assertMatch(stderr, /: Cannot provision: it has no \/lib64\/ld-linux-x86-64.so.2 \(glibc\)\n$/);
-  const never = ["exec", "--provision=never", `web1,sudo,podman=${box.name}`, "true"];
+  const stack = `web1,sudo,podman=${box.name}`;
+  const change = (script: string) => box.run("/bin/busybox", "sh", "-c", script);
+  const loader = "/lib64/ld-linux-x86-64.so.2";
+  const steps = [
+    ["", `it has no ${loader} (glibc)`],
+    ["busybox mkdir /lib; : >/lib/ld-musl-x86_64.so.1", "it has musl, and the runtime needs glibc"],
+    [`busybox mkdir /lib64; : >${loader}`, "it has no libc.so.6"],
+    [": >/lib64/libc.so.6", "its glibc is older than 2.27"],
+    ["echo GLIBC_2.27 >/lib64/libc.so.6", "it has no libdl.so.2"],
+  ];
+  for (const [script, why] of steps) {
+    await change(script);
+    const { code, stderr } = await world.run("exec", stack, "true");
+    assertEquals([code, stderr], [255, `holdfast: ${stack}: Cannot provision: ${why}\n`]);
+  }
+  const never = ["exec", "--provision=never", stack, "true"];
   assertMatch((await world.run(...never)).stderr, /: the target has no deno, node or bun\n$/);
 });
 
