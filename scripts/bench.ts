@@ -15,6 +15,7 @@ import { execWarmRows } from "./bench/exec_warm_rows.ts";
 import { memoryRows } from "./bench/memory_rows.ts";
 import { formatTable, type Result, toJson } from "./bench/report.ts";
 import type { Measured, Row, RowOptions } from "./bench/row.ts";
+import { toolRows } from "./bench/tool_rows.ts";
 import { transferRows } from "./bench/transfer_rows.ts";
 import { World } from "./bench/world.ts";
 
@@ -24,6 +25,7 @@ const ROWS: Row[] = [
   ...execColdRows,
   ...callRows,
   ...transferRows,
+  ...toolRows,
   ...memoryRows,
 ];
 const UNITS: Record<string, number> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };

@@ -4,23 +4,30 @@
  *
  *     deno run -A scripts/build.ts [--target linux-x64|linux-arm64|macos-x64|macos-arm64] [--out DIRECTORY]
  *
- * The file is a shell script (`build/head.sh`) with a compressed archive behind it.
+ * The file is a shell script (`build/head.sh`) with a compressed archive behind it; where `deno compile` has what it
+ * needs (`DENORT_BIN`, or in Deno's cache), what that makes.
  */
 
 import { gzipSync } from "node:zlib";
 import { hex } from "../lib/core/greeting.ts";
 import { SELF_CONTAINED } from "../lib/rendezvous/self_command.ts";
 import { VERSION } from "../lib/rendezvous/version.ts";
-import { COMMANDS } from "../lib/cli/command_table.ts";
-import { compileParts } from "./build/parts.ts";
+import { compileFile, findDenort } from "./build/compiled.ts";
+import { compileParts, partNames } from "./build/parts.ts";
 import { ownTarget, runtimeFor, TARGETS } from "./build/runtime.ts";
 import { tar } from "./build/tar.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Builds for `target` and writes the file to `path`. */
-export async function build(path: string, { target }: { target: string }): Promise<void> {
+/** Builds for `target` and writes the file to `path`; resolves with what kind of file it is. */
+export async function build(path: string, { target }: { target: string }): Promise<string> {
   const commit = await currentCommit();
+  const denort = await findDenort(target);
+  if (denort !== null) {
+    const parts = await compileParts({ commit, compiled: true });
+    await compileFile(path, { target, parts });
+    return `compiled by Deno ${Deno.version.deno} with ${denort}`;
+  }
   const parts = [...await compileParts({ commit })].map(([name, script]) => ({
     name,
     mode: 0o600,
@@ -37,13 +44,14 @@ export async function build(path: string, { target }: { target: string }): Promi
     COMMIT: commit,
     HASH: hash,
     SYSTEM: system,
-    PARTS: Object.keys(COMMANDS).join(" | "),
+    PARTS: partNames().join(" | "),
     FLAGS: SELF_CONTAINED.join(" "),
   });
   const temporary = `${path}.${Deno.pid}`;
   await Deno.writeFile(temporary, concatenate(locate(filled), archive));
   await Deno.chmod(temporary, 0o755);
   await Deno.rename(temporary, path);
+  return `self-contained script with Deno ${Deno.version.deno}`;
 }
 
 function fill(text: string, values: Record<string, string>): string {
@@ -113,16 +121,15 @@ if (import.meta.main) {
   const { target, out } = parse(Deno.args);
   await Deno.mkdir(out, { recursive: true });
   const named = `${out}/holdfast-${target}`;
-  await build(named, { target });
+  const kind = await build(named, { target }).catch((error) => {
+    console.error(`build: ${error.message}`);
+    Deno.exit(1);
+  });
   const written = [named];
   if (target === ownTarget()) {
     await Deno.copyFile(named, `${out}/holdfast`);
     written.unshift(`${out}/holdfast`);
   }
   const { size } = await Deno.stat(named);
-  console.log(
-    `${written.join(", ")}: self-contained script with Deno ${Deno.version.deno}, ${
-      (size / 1e6).toFixed(1)
-    } MB`,
-  );
+  console.log(`${written.join(", ")}: ${kind}, ${(size / 1e6).toFixed(1)} MB`);
 }

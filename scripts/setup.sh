@@ -46,6 +46,7 @@ zsh zsh
 ksh ksh
 tcsh tcsh
 fish fish
+bash-completion /usr/share/bash-completion/bash_completion
 LIST
 }
 

@@ -4,7 +4,7 @@
  * that could be imported before the first line runs; bundlers and the import checks still see it.
  */
 
-import type { OptionTable } from "./options.ts";
+import type { OptionSpec, OptionTable } from "./options.ts";
 
 /** What the file of a subcommand exports. */
 export interface CommandModule {
@@ -12,6 +12,8 @@ export interface CommandModule {
   usage: string;
   /** What it hands to `parseOptions`, and what its help prints. */
   options: OptionTable;
+  /** Options that it reads by itself, for completions. */
+  ownOptions?(): Promise<OptionSpec[]>;
   /** Carries it out and resolves to the exit status. What it throws is reported by `main.ts`. */
   run(args: string[]): Promise<number>;
 }
@@ -22,6 +24,8 @@ export interface Command {
   summary: string;
   /** Left out of the overview: other programs call it. */
   hidden?: true;
+  /** It reads the others. In a built file it is no part of its own, but in the one of `help`, which has them all. */
+  readsOthers?: true;
   load(): Promise<CommandModule>;
 }
 
@@ -61,6 +65,20 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   daemon: {
     summary: "hold the connections (started on demand)",
     load: () => import("./daemon.ts" as string),
+  },
+  install: {
+    summary: "copy this program to a directory on PATH, with completions",
+    readsOthers: true,
+    load: () => import("./install.ts" as string),
+  },
+  setup: {
+    summary: "make plain ssh use held connections for chosen hosts",
+    load: () => import("./setup.ts" as string),
+  },
+  completions: {
+    summary: "print what makes a shell complete command lines",
+    readsOthers: true,
+    load: () => import("./completions.ts" as string),
   },
   bootstrap: {
     summary: "become a context (a parent starts it on a target)",

@@ -4,12 +4,14 @@
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import { hex } from "../core/greeting.ts";
+import { unpackedDir } from "../rendezvous/build_info.ts";
 import { closeInspector } from "../rendezvous/close_inspector.ts";
 import { locateRuntimeDir, makeRuntimeDir, type RuntimeDir } from "../rendezvous/runtime_dir.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import { VERSION } from "../rendezvous/version.ts";
 import { Daemon } from "./daemon.ts";
 import { type Log, openLog } from "./log.ts";
+import { removeOldVersions } from "./old_versions.ts";
 
 /** Milliseconds that a daemon which no longer listens, or not yet, may keep the lock from the next one. */
 const LOCK_PATIENCE = 5_000;
@@ -60,7 +62,12 @@ export async function runDaemon({ settings, launched, onReady }: RunOptions): Pr
   log("info", `daemon ${VERSION} listens, pid ${Deno.pid}`);
   void acceptAll(listener, daemon, log);
   onReady();
+  const unpacked = unpackedDir();
+  const tidied = unpacked === null ? null : removeOldVersions(unpacked).catch((error) => {
+    log("warn", `old versions of this program stay: ${error.message}`);
+  });
   await daemon.finished;
+  await tidied;
   withdraw();
   for (const signal of signals) Deno.removeSignalListener(signal, onSignal);
   Deno.removeSignalListener("SIGUSR1", onDebug);

@@ -18,6 +18,18 @@ export const usage = "holdfast ssh [ssh's own options] DEST [COMMAND...]";
 /** ssh's own; `holdfast ssh` without words prints them. */
 export const options = {};
 
+/** For completions; their values are named as ours are. */
+export async function ownOptions() {
+  const { SSH_LETTERS }: typeof import("./ssh_letters.ts") = await import(
+    "./ssh_letters.ts" as string
+  );
+  return Object.entries(SSH_LETTERS).map(([short, { value }]) => {
+    const isHost = value === SSH_LETTERS.J.value;
+    const isFile = /_(file|path)$/.test(value ?? "");
+    return { short, value: isHost ? "HOST" : isFile ? "FILE" : value?.toUpperCase(), help: "" };
+  });
+}
+
 export async function run(words: string[]): Promise<number> {
   const line = parseSshCommandLine(words);
   const log = new SshLog();

@@ -7,6 +7,7 @@
 
 import { HoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
+import { GUARD_ENVIRONMENT } from "../rendezvous/ssh_config_guard.ts";
 import { untilAborted } from "../core/until_aborted.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Ask } from "./ask.ts";
@@ -94,7 +95,7 @@ async function connectOpenssh(
     const master = new OpensshMaster({
       words: [program, ...words],
       controlPath,
-      env: { ...env, ...questions.env },
+      env: { ...env, ...questions.env, ...GUARD_ENVIRONMENT },
       cwd,
       talk,
     });

@@ -3,6 +3,7 @@
  * Used by `ssh_resolver.ts`, which caches.
  */
 
+import { GUARD_ENVIRONMENT } from "../rendezvous/ssh_config_guard.ts";
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
 import { PHASE_DEADLINES } from "./phase_clock.ts";
@@ -82,7 +83,7 @@ async function readThroughSsh(args: string[], context: SshContext): Promise<RawC
     const { success, stdout, stderr } = await new Deno.Command("ssh", {
       args,
       cwd: context.cwd,
-      env: context.env,
+      env: { ...context.env, ...GUARD_ENVIRONMENT },
       clearEnv: true,
       stdin: "null",
       stdout: "piped",

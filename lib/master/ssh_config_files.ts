@@ -3,6 +3,7 @@
  * resolution through the npm package ssh-config where no ssh is installed (for `ssh_config.ts`).
  */
 
+import { GUARD } from "../rendezvous/ssh_config_guard.ts";
 import { userInfo } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import SshConfig from "ssh-config";
@@ -186,7 +187,9 @@ async function loadFile(path: string, place: Place): Promise<void> {
       continue;
     }
     if (word === "host" || word === "match") header = line;
-    if (word === "match" && /\b(exec|localnetwork)\b/i.test(rest)) loading.isVolatile = true;
+    // Of our own lines the answer is always the same.
+    const asks = /\b(exec|localnetwork)\b/i.test(rest.replace(GUARD, ""));
+    if (word === "match" && asks) loading.isVolatile = true;
     if (word === "canonicalizehostname" && !/^"?no/i.test(rest)) loading.isVolatile = true;
     loading.lines.push(line);
   }

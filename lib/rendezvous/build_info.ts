@@ -6,6 +6,8 @@
 export interface BuildInfo {
   /** The commit that it was made from; `+` at its end: with changes. */
   commit: string;
+  /** By `deno compile`: the file is the runtime, and unpacks nothing. */
+  compiled?: true;
   /** sha256 of the core, hex. */
   coreHash: string;
   /** In the daemon's part, and of `bootstrap` the core: raw deflate, base64, under `core` and the ids of our own modules. */
@@ -14,6 +16,13 @@ export interface BuildInfo {
 
 export function buildInfo(): BuildInfo | null {
   return (globalThis as { holdfastBuild?: BuildInfo }).holdfastBuild ?? null;
+}
+
+/** Where a built file's program and runtime lie; null in a source tree. */
+export function unpackedDir(): string | null {
+  return buildInfo()
+    ? decodeURIComponent(new URL(".", import.meta.url).pathname).slice(0, -1)
+    : null;
 }
 
 /** A script that was compiled when the file was built; null where it is to be compiled now. */
@@ -36,7 +45,9 @@ const LAUNCHED_FILE = "HF_FILE";
  * asked for before `restoreEnvironment`; undefined in a source tree.
  */
 export function launchedFile(): string | undefined {
-  return buildInfo() ? Deno.env.get(LAUNCHED_FILE) : undefined;
+  const build = buildInfo();
+  if (build?.compiled) return Deno.execPath();
+  return build ? Deno.env.get(LAUNCHED_FILE) : undefined;
 }
 
 /** Undoes what the launcher did to the environment; idempotent, and does nothing in a source tree. */

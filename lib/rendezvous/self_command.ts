@@ -6,6 +6,7 @@ export function selfCommand(
   subcommand: string,
   { engineFlags = [] }: { engineFlags?: string[] } = {},
 ): string[] {
+  if (buildInfo()?.compiled) return [Deno.execPath(), subcommand];
   const engine = engineFlags.length > 0 ? [`--v8-flags=${engineFlags.join(",")}`] : [];
   const allowed = [Deno.execPath(), "run", "--allow-all", "--quiet", ...engine];
   // Each subcommand is a part of its own there, see `scripts/build/parts.ts`.

@@ -30,6 +30,12 @@ const METHODS = {
 /** A method whose hop is fully described by the text after its `=`. */
 export type ArgumentMethod = Exclude<keyof typeof METHODS, "ssh" | "openssh" | "local">;
 
+/** How a hop by a method begins: `local`, `docker=`. */
+export function methodWords(): string[] {
+  return Object.entries(METHODS)
+    .map(([name, { argument }]) => argument === "required" ? `${name}=` : name);
+}
+
 /** A hop over SSH. */
 export interface SshHop {
   method: "ssh";

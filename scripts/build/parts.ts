@@ -1,7 +1,7 @@
 /**
  * The program's parts as JavaScript, for a built file: for each subcommand all of `main.ts` that it needs in one file,
  * because every further file costs its start some tenths of a millisecond, and so does every line that is not needed.
- * `help` has all of them but the daemon, and answers every other first word.
+ * `help` has all of them but the daemon, and answers every other first word, and those that read the others.
  */
 
 import { coreSource } from "../../lib/sources/core_source.ts";
@@ -17,13 +17,15 @@ const WITH_SSH = ["./exec_with_ssh.ts"];
 const NATIVE = ["cpu-features", "./crypto/build/Release/sshcrypto.node"];
 
 /** By the file's name in the archive. */
-export async function compileParts({ commit }: { commit: string }): Promise<Map<string, string>> {
+export async function compileParts(
+  made: Omit<BuildInfo, "coreHash" | "scripts">,
+): Promise<Map<string, string>> {
   const core = await coreSource();
   const scripts: Record<string, string> = { core: core.bytes.toBase64() };
   for (const id of OWN_MODULES) scripts[id] = (await ownModule(id)).source.toBase64();
-  const info: BuildInfo = { commit, coreHash: core.hash };
+  const info: BuildInfo = { ...made, coreHash: core.hash };
   const parts = new Map([["help.mjs", await compile(info, DAEMON)]]);
-  for (const name of Object.keys(COMMANDS)) {
+  for (const name of partNames()) {
     const others = Object.keys(COMMANDS).filter((other) => other !== name);
     const without = others.map(specifierOf);
     const script = name === "daemon"
@@ -34,6 +36,11 @@ export async function compileParts({ commit }: { commit: string }): Promise<Map<
     parts.set(`${name}.mjs`, script);
   }
   return parts;
+}
+
+/** The subcommands that have a part of their own. */
+export function partNames(): string[] {
+  return Object.keys(COMMANDS).filter((name) => !COMMANDS[name].readsOthers);
 }
 
 /** Where the command table loads a subcommand from, as it is written there. */

@@ -4,15 +4,33 @@
 export interface Target {
   /** Deno's npm package. */
   package: string;
+  /** What Deno calls it. */
+  triple: string;
   /** What `uname -s` and `uname -m` say there, as patterns of the shell. */
   system: string;
 }
 
 export const TARGETS: Readonly<Record<string, Target>> = {
-  "linux-x64": { package: "@deno/linux-x64-glibc", system: `"Linux x86_64" | "Linux amd64"` },
-  "linux-arm64": { package: "@deno/linux-arm64-glibc", system: `"Linux aarch64" | "Linux arm64"` },
-  "macos-x64": { package: "@deno/darwin-x64", system: `"Darwin x86_64"` },
-  "macos-arm64": { package: "@deno/darwin-arm64", system: `"Darwin arm64"` },
+  "linux-x64": {
+    package: "@deno/linux-x64-glibc",
+    triple: "x86_64-unknown-linux-gnu",
+    system: `"Linux x86_64" | "Linux amd64"`,
+  },
+  "linux-arm64": {
+    package: "@deno/linux-arm64-glibc",
+    triple: "aarch64-unknown-linux-gnu",
+    system: `"Linux aarch64" | "Linux arm64"`,
+  },
+  "macos-x64": {
+    package: "@deno/darwin-x64",
+    triple: "x86_64-apple-darwin",
+    system: `"Darwin x86_64"`,
+  },
+  "macos-arm64": {
+    package: "@deno/darwin-arm64",
+    triple: "aarch64-apple-darwin",
+    system: `"Darwin arm64"`,
+  },
 };
 
 /** The target that this machine is, by name; undefined when it is none. */
@@ -39,6 +57,6 @@ export async function runtimeFor(name: string): Promise<Uint8Array> {
 async function run(program: string, args: string[], cwd: string): Promise<string> {
   const command = new Deno.Command(program, { args, cwd, stdin: "null", stderr: "inherit" });
   const { success, stdout } = await command.output();
-  if (!success) throw new Error(`Cannot fetch the runtime: ${program} ${args.join(" ")} failed`);
+  if (!success) throw new Error(`Cannot get the runtime: ${program} ${args.join(" ")} failed`);
   return new TextDecoder().decode(stdout);
 }

@@ -1,7 +1,8 @@
 /** `holdfast ssh` over a real sshd: sessions as ssh gives them, compared with ssh itself where it can go. */
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { type Account, createAccount } from "../support/accounts.ts";
-import { REPOSITORY, type RunOptions, Workspace } from "../support/holdfast.ts";
+import { type RunOptions, Workspace } from "../support/holdfast.ts";
+import { programFile, programLine } from "../support/program.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -224,18 +225,15 @@ test.needs("ssh")("dropin: the system's ssh does what only it can do", async () 
     workspace.run("ssh", words, { env: { PATH: `${tools}:${PATH}`, ...env } });
 
   // Ourselves under ssh's name, and a script that leads back here without saying so, are passed over.
-  await Deno.symlink(Deno.execPath(), `${tools}/ssh`);
+  await Deno.symlink(programFile(), `${tools}/ssh`);
   const version = await run(["-V"]);
   assertEquals(version.code, 0);
   assertMatch(version.stderr, /^OpenSSH_/);
   await Deno.remove(`${tools}/ssh`);
-  await script(`${tools}/ssh`, `exec "${Deno.execPath()}" run -A "${REPOSITORY}/main.ts" ssh "$@"`);
+  await script(`${tools}/ssh`, `exec ${programLine()} ssh "$@" # holdfast`);
   assertMatch((await run(["-V"])).stderr, /^OpenSSH_/);
   await script(`${tools}/ssh`, `. ${tools}/more`);
-  await script(
-    `${tools}/more`,
-    `exec "${Deno.execPath()}" run -A "${REPOSITORY}/main.ts" ssh "$@"`,
-  );
+  await script(`${tools}/more`, `exec ${programLine()} ssh "$@"`);
   const circle = await run(["-w", "1", "h"]);
   assertEquals(circle.code, 255);
   assertMatch(circle.stderr, /^holdfast: Cannot carry out -w: .*\r\n$/);

@@ -1,7 +1,8 @@
 /** rsync, scp, sftp and git, real and unmodified, over the drop-in: one hop, three hops, root by sudo. */
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
-import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { Workspace } from "../support/holdfast.ts";
+import { programLine } from "../support/program.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -25,8 +26,7 @@ for (const runtime of ["deno", "none"] as const) {
       await makeTree(source);
       // scp and sftp take one word only, and never say -F.
       const ssh = workspace.join("hf ssh");
-      const line =
-        `"${Deno.execPath()}" run -A --quiet "${REPOSITORY}/main.ts" ssh -F "${workspace.config}"`;
+      const line = `${programLine({ home: workspace.home })} ssh -F "${workspace.config}"`;
       await Deno.writeTextFile(ssh, `#!/bin/sh\nexec ${line} "$@"\n`, { mode: 0o755 });
       const env = { ...await workspace.env(), GIT_CONFIG_NOSYSTEM: "1", GIT_SSH_COMMAND: line };
       const run: Run = async (program, ...args) => {

@@ -4,100 +4,15 @@ import { createAccount } from "../support/accounts.ts";
 import { build } from "../../scripts/build.ts";
 import { ownTarget } from "../../scripts/build/runtime.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
-import { type Outcome, Workspace } from "../support/holdfast.ts";
+import { builtFile as file, TOOLS, User } from "../support/built_file.ts";
 import { startSshd } from "../support/sshd.ts";
-import { tempBase, tempDir } from "../support/temp.ts";
+import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 import { findExecutable } from "../support/tools.ts";
 
 const builds = test.needs("linux", "gzip", "tar", "sha256sum");
 const hosts = test.needs("linux", "gzip", "tar", "sha256sum", "sshd", "ssh", "root");
 const full = test.needs("linux", "gzip", "tar", "sha256sum", "namespaces");
-
-/** Everything that the head of the file uses, and ssh. */
-const TOOLS = "cat chmod gzip id ls mkdir mv rm sha256sum ssh tail tar uname".split(" ");
-
-let made: Promise<string> | undefined;
-
-/** One file for all tests; it goes with the temporary directory of this process. */
-function file(): Promise<string> {
-  return made ??= (async () => {
-    const path = `${await Deno.makeTempDir({ dir: tempBase() })}/hold fast's`;
-    await build(path, { target: ownTarget()! });
-    return path;
-  })();
-}
-
-/** A user with an empty home, and programs of which Deno is none. */
-class User implements AsyncDisposable {
-  readonly workspace: Workspace;
-  readonly env: Record<string, string>;
-
-  private constructor(workspace: Workspace, env: Record<string, string>) {
-    this.workspace = workspace;
-    this.env = env;
-  }
-
-  static async create(tools: readonly string[] = TOOLS): Promise<User> {
-    const workspace = await Workspace.create();
-    const PATH = workspace.join("bin");
-    await Deno.mkdir(PATH);
-    for (const name of tools) await Deno.symlink(findExecutable(name)!, `${PATH}/${name}`);
-    const XDG_RUNTIME_DIR = workspace.join("session");
-    await Deno.mkdir(XDG_RUNTIME_DIR, { mode: 0o700 });
-    const { home: HOME, dir: HOLDFAST_DIR } = workspace;
-    const env = { HOME, HOLDFAST_DIR, PATH, XDG_RUNTIME_DIR, SHELL: "/bin/sh", NO_COLOR: "1" };
-    return new User(workspace, env);
-  }
-
-  /** Runs the file; `-F` is added where it is taken. */
-  async run(
-    words: string[],
-    { stdin = "", path, env = {} }: {
-      stdin?: string;
-      path?: string;
-      env?: Record<string, string>;
-    } = {},
-  ): Promise<Pick<Outcome, "code" | "stdout" | "stderr">> {
-    const [subcommand, ...args] = words;
-    await using child = new Deno.Command(path ?? await file(), {
-      args: this.workspace.args(subcommand, ...args),
-      env: { ...this.env, ...env },
-      clearEnv: true,
-      cwd: this.workspace.home,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const sent = new Blob([stdin]).stream().pipeTo(child.stdin).catch(() => {});
-    const { code, stdout, stderr } = await child.output();
-    await sent;
-    const decoder = new TextDecoder();
-    return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-  }
-
-  /** Directories below the given one into which it was unpacked, whole. */
-  unpacked(base: string): string[] {
-    try {
-      return [...Deno.readDirSync(`${base}/holdfast`)].map(({ name }) => name).filter((name) => {
-        const inside = [...Deno.readDirSync(`${base}/holdfast/${name}`)].map(({ name }) => name);
-        assertEquals(inside.filter((name) => name.startsWith("new.")), []);
-        return inside.includes("ready");
-      });
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return [];
-      throw error;
-    }
-  }
-
-  get cache(): string {
-    return `${this.env.HOME}/.cache`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.workspace[Symbol.asyncDispose]();
-  }
-}
 
 const VERSION = /^holdfast [\d.]+ \(commit \w+\+?, core [0-9a-f]{12}, protocol 1, deno [\d.]+\)\n$/;
 
@@ -182,6 +97,22 @@ builds("built file: a cache that cannot be written leaves the session's director
     const { code, stderr } = await user.run(["--version"]);
     assertEquals([code, stderr], [0, ""]);
   }
+  assertEquals(user.unpacked(user.env.XDG_RUNTIME_DIR).length, 1);
+});
+
+full("built file: with a read-only home it runs, and writes nothing there", async () => {
+  await using user = await User.create();
+  const { HOME } = user.env;
+  await command("mount", "--bind", HOME, HOME);
+  try {
+    await command("mount", "-o", "remount,bind,ro", HOME);
+    const { code, stdout, stderr } = await user.run(["exec", "local", "echo $HOME; exit 3"]);
+    assertEquals([code, stdout, stderr], [3, `${HOME}\n`, ""]);
+    assertEquals((await user.run(["stop"])).code, 0);
+  } finally {
+    await command("umount", HOME);
+  }
+  assertEquals(user.unpacked(user.cache), []);
   assertEquals(user.unpacked(user.env.XDG_RUNTIME_DIR).length, 1);
 });
 

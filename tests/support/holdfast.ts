@@ -10,11 +10,11 @@ import {
   type ProcessInfo,
   waitUntilGone,
 } from "./processes.ts";
+import { programEnvironment, programWords, REPOSITORY } from "./program.ts";
 import type { TestSshd } from "./sshd.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 
-/** The repository's root. */
-export const REPOSITORY: string = new URL("../../", import.meta.url).pathname.replace(/\/$/, "");
+export { REPOSITORY };
 
 /** Variables of ours that would let a test see more of this machine than it should. */
 const PRIVATE =
@@ -140,7 +140,7 @@ export class Workspace implements AsyncDisposable {
     const inherited = Object.entries(Deno.env.toObject()).filter(([name]) => !PRIVATE.test(name));
     return {
       ...Object.fromEntries(inherited),
-      DENO_DIR: await denoDir(),
+      ...programEnvironment(await denoDir()),
       HOME: this.home,
       HOLDFAST_DIR: this.dir,
       // A target stays what a test has made it, whatever was built here.
@@ -205,8 +205,9 @@ export function spawnHoldfast(
 
 function start(args: string[], options: RunOptions, stdin: "null" | "piped"): Deno.ChildProcess {
   const env = Object.entries(options.env ?? {}).filter((entry) => entry[1] !== undefined);
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", `${REPOSITORY}/main.ts`, ...args],
+  const [program, ...words] = programWords({ home: options.env?.HOME });
+  return new Deno.Command(program, {
+    args: [...words, ...args],
     clearEnv: true,
     env: Object.fromEntries(env) as Record<string, string>,
     cwd: options.cwd ?? REPOSITORY,

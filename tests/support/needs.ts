@@ -10,11 +10,16 @@ import { withoutRuntimes } from "./without_runtimes.ts";
  * A program's name, or one of
  * - `root`: we run as root, so accounts can be made
  * - `namespaces`: root may also mount, so runtimes can be hidden from an sshd's sessions
+ * - `bash-completion`: the package of that name
  * - `linux`: /proc and Linux semantics
  */
 export type Need = string;
 
+/** What a user's `.bashrc` reads of that package. */
+export const BASH_COMPLETION = "/usr/share/bash-completion/bash_completion";
+
 const special: Record<string, () => boolean> = {
+  "bash-completion": () => exists(BASH_COMPLETION),
   linux: () => Deno.build.os === "linux",
   root: () => Deno.build.os === "linux" && Deno.uid() === 0,
   namespaces: canHideRuntimes,
@@ -36,6 +41,14 @@ export function has(need: Need): boolean {
     known.set(need, answer);
   }
   return answer;
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
 }
 
 function canHideRuntimes(): boolean {

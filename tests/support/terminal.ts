@@ -3,6 +3,7 @@
  * wait for and what to do then.
  */
 import type { Workspace } from "./holdfast.ts";
+import { programWords } from "./program.ts";
 
 const PLAYER = `
 import fcntl, json, os, pty, signal, struct, sys, termios
@@ -38,10 +39,13 @@ export type Step = [wanted: string, action: "type" | "size" | "kill", value: unk
 
 /** Runs the product on a terminal of 30 rows and 100 columns; resolves when it has ended. */
 export async function play(workspace: Workspace, words: string[], steps: Step[]) {
-  const main = new URL("../../main.ts", import.meta.url).pathname;
-  const deno = [Deno.execPath(), "run", "-A", "--quiet", main];
-  const command = [...deno, ...workspace.args(words[0], ...words.slice(1))];
-  const env = { ...await workspace.env(), TERM: "xterm" };
+  const program = programWords({ home: workspace.home });
+  const command = [...program, ...workspace.args(words[0], ...words.slice(1))];
+  return await playCommand(command, steps, { ...await workspace.env(), TERM: "xterm" });
+}
+
+/** The same with any program, in exactly that environment. */
+export async function playCommand(command: string[], steps: Step[], env: Record<string, string>) {
   const { success, stdout, stderr } = await new Deno.Command("python3", {
     args: ["-c", PLAYER, JSON.stringify(command), JSON.stringify(steps)],
     env,
