@@ -82,7 +82,7 @@ test("put: a source that fails in the middle leaves the old file and no litter",
 both("damage on the way is found, the old file stays and no litter", async ({ dir, copy }) => {
   await Deno.mkdir(dir.join("into"));
   await write(dir.join("into/big"), "old");
-  await write(dir.join("big"), noise(12 * BLOCK));
+  await write(dir.join("big"), noise(60 * BLOCK));
   const error = await assertRejects(() => copy([dir.join("big")], dir.join("into")), HoldfastError);
   assertEquals(error.kind, "corrupt");
   assertStringIncludes(error.message, "into/big");
