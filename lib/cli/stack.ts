@@ -45,13 +45,13 @@ export async function run(args: string[]): Promise<number> {
     throw new HoldfastError("usage", `Cannot resolve: ${why}; usage: ${usage}`);
   }
   parseTarget(target);
-  await using session = await connectDaemon();
+  const session = await connectDaemon();
   const resolved = await session.daemon("stack", "resolve", {
     target,
     ssh: sshOptions(given) as unknown as JsonObject,
     env: sentEnvironment(),
     cwd: Deno.cwd(),
-  });
+  }).finally(() => session.close());
   if (given.json) console.log(JSON.stringify(resolved));
   else console.log(report(resolved.hops as unknown as ResolvedHop[]));
   return 0;

@@ -30,16 +30,20 @@ export async function startDaemon(
 ): Promise<GreetedDaemon | null> {
   found?.transport.close();
   makeRuntimeDir(dir);
-  using lock = await Deno.open(dir.startLock, { create: true, write: true, mode: 0o600 });
-  await lock.lock(true);
-  const current = await greetDaemon(dir);
-  if (current && isOurs(current)) return current;
-  if (current) {
-    current.transport.close();
-    (await greetDaemon(dir, { retire: true }))?.transport.close();
+  const lock = await Deno.open(dir.startLock, { create: true, write: true, mode: 0o600 });
+  try {
+    await lock.lock(true);
+    const current = await greetDaemon(dir);
+    if (current && isOurs(current)) return current;
+    if (current) {
+      current.transport.close();
+      (await greetDaemon(dir, { retire: true }))?.transport.close();
+    }
+    await spawnDaemon(dir);
+    return await greetDaemon(dir);
+  } finally {
+    lock.close();
   }
-  await spawnDaemon(dir);
-  return await greetDaemon(dir);
 }
 
 async function spawnDaemon(dir: RuntimeDir): Promise<void> {

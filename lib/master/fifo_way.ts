@@ -58,9 +58,11 @@ export class FifoWay implements AsyncDisposable {
   /** Opening waits until ssh's side is there. */
   async #carry(): Promise<void> {
     const [fromSsh, toSsh] = this.#paths;
+    let output: Deno.FsFile | null = null;
+    let input: Deno.FsFile | null = null;
     try {
-      using output = await Deno.open(toSsh, { write: true });
-      using input = await Deno.open(fromSsh, { read: true });
+      output = await Deno.open(toSsh, { write: true });
+      input = await Deno.open(fromSsh, { read: true });
       this.#opened = true;
       this.#remove();
       if (this.#disposed) return;
@@ -70,6 +72,8 @@ export class FifoWay implements AsyncDisposable {
       void up.then(() => this.#stream.destroy());
       await down;
     } finally {
+      input?.close();
+      output?.close();
       this.#stream.destroy();
       this.#remove();
     }
