@@ -81,7 +81,9 @@ unpack() {
     elif ! "$new/deno" --version >/dev/null 2>&1; then
       why="programs do not run from there"
     else
-      (cd "$new" && mv -f deno ./*.mjs ..) && : >"$1/$hash/ready"
+      # One that is there already may be running, and would no longer know where it is.
+      (cd "$new" && { ln deno ../deno 2>/dev/null || [ -O ../deno ] || mv -f deno ..; } &&
+        mv -f ./*.mjs ..) && : >"$1/$hash/ready"
     fi
     rm -rf "$new"
   fi
