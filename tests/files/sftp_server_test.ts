@@ -314,10 +314,11 @@ test("sftp server: packets that make no sense end the session, and nothing else"
     new DataView(bytes.buffer).setUint32(0, length);
     assertEquals(await run(bytes), "protocol", String(length));
   }
-  // Whole requests, cut anywhere or with one byte changed.
+  // Whole requests, cut anywhere or with one byte changed: of paths that do not lead out of the home even so.
+  await Deno.mkdir(home.join("d"));
   const whole = STEPS.map(([, type, fields], id) => {
     const packet = new PacketWriter(type).u32(id);
-    fields(packet, home.path);
+    fields(packet, "d");
     return packet.finish();
   });
   const ends = new Set<string>();
