@@ -3,9 +3,8 @@
  * connection that is not held is as good as closed.
  */
 import { connectDaemon, sentEnvironment } from "../client/session.ts";
-import { HoldfastError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
-import { parseTarget } from "../rendezvous/target.ts";
+import { oneTarget } from "./one_target.ts";
 import {
   COMMON_OPTIONS,
   type OptionTable,
@@ -20,12 +19,7 @@ export const options = { ...SSH_OPTIONS, ...COMMON_OPTIONS } satisfies OptionTab
 
 export async function run(args: string[]): Promise<number> {
   const { options: given, positionals } = await parseOptions(args, options);
-  const [target, superfluous] = positionals;
-  if (target === undefined || superfluous !== undefined) {
-    const why = target === undefined ? "TARGET is missing" : "only one TARGET can be given";
-    throw new HoldfastError("usage", `Cannot disconnect: ${why}; usage: ${usage}`);
-  }
-  parseTarget(target);
+  const target = oneTarget(positionals, { action: "disconnect", usage });
   await using session = await connectDaemon({ start: false });
   if (!session) {
     console.log("no daemon is running");
@@ -37,9 +31,7 @@ export async function run(args: string[]): Promise<number> {
     env: sentEnvironment(),
     cwd: Deno.cwd(),
   });
-  if (closed === 0) console.log(`no connection to ${target} is held`);
-  else {console.log(
-      `closed ${closed === 1 ? "the connection" : `${closed} connections`} to ${target}`,
-    );}
+  const what = closed === 1 ? "the connection" : `${closed} connections`;
+  console.log(closed === 0 ? `no connection to ${target} is held` : `closed ${what} to ${target}`);
   return 0;
 }

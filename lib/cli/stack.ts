@@ -3,10 +3,9 @@
  * Connects to nothing but the daemon, which reads those files.
  */
 import { connectDaemon, sentEnvironment } from "../client/session.ts";
-import { HoldfastError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
 import { printable } from "../core/printable.ts";
-import { parseTarget } from "../rendezvous/target.ts";
+import { oneTarget } from "./one_target.ts";
 import {
   COMMON_OPTIONS,
   JSON_OPTION,
@@ -39,12 +38,7 @@ interface ResolvedHop {
 
 export async function run(args: string[]): Promise<number> {
   const { options: given, positionals } = await parseOptions(args, options);
-  const [target, superfluous] = positionals;
-  if (target === undefined || superfluous !== undefined) {
-    const why = target === undefined ? "TARGET is missing" : "only one TARGET can be given";
-    throw new HoldfastError("usage", `Cannot resolve: ${why}; usage: ${usage}`);
-  }
-  parseTarget(target);
+  const target = oneTarget(positionals, { action: "resolve", usage });
   const session = await connectDaemon();
   const resolved = await session.daemon("stack", "resolve", {
     target,

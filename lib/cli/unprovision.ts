@@ -1,9 +1,8 @@
 /** `holdfast unprovision`: remove the runtime that a target was given, and end the connection that may run on it. */
 import { connectDaemon, sentEnvironment } from "../client/session.ts";
-import { HoldfastError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
 import { printable } from "../core/printable.ts";
-import { parseTarget } from "../rendezvous/target.ts";
+import { oneTarget } from "./one_target.ts";
 import {
   COMMON_OPTIONS,
   type OptionTable,
@@ -18,12 +17,7 @@ export const options = { ...SSH_OPTIONS, ...COMMON_OPTIONS } satisfies OptionTab
 
 export async function run(args: string[]): Promise<number> {
   const { options: given, positionals } = await parseOptions(args, options);
-  const [target, superfluous] = positionals;
-  if (target === undefined || superfluous !== undefined) {
-    const why = target === undefined ? "TARGET is missing" : "only one TARGET can be given";
-    throw new HoldfastError("usage", `Cannot unprovision: ${why}; usage: ${usage}`);
-  }
-  parseTarget(target);
+  const target = oneTarget(positionals, { action: "unprovision", usage });
   await using session = await connectDaemon();
   const { removed } = await session.daemon("connection", "unprovision", {
     target,

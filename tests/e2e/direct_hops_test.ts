@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../supp
 import { type Account, createAccount } from "../support/accounts.ts";
 import { startContainer } from "../support/container.ts";
 import { Workspace } from "../support/holdfast.ts";
+import { listing, makeTree } from "../support/odd_tree.ts";
 import { describeProcesses, listProcesses, waitUntilGone } from "../support/processes.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
@@ -375,28 +376,3 @@ test.needs("sshd", "namespaces", "sudo", "su", "podman", "runc", "busybox", "bwr
 /** What it takes to carry files, of busybox. */
 const FILE_TOOLS = "chmod dd head ln ls mkdir mv readlink rm rmdir sha256sum stat sync tail touch"
   .split(" ");
-
-/** Every kind of entry, and names that a shell could mind. */
-async function makeTree(path: string): Promise<void> {
-  await Deno.mkdir(`${path}/deep/empty`, { recursive: true });
-  const big = new Uint8Array(3_000_001);
-  for (let at = 0; at < big.length; at += 65536) {
-    crypto.getRandomValues(big.subarray(at, at + 65536));
-  }
-  await Deno.writeFile(`${path}/big`, big, { mode: 0o640 });
-  const names = ["-rf", "new\nline", "a 'b' \"c\" $HOME *", "$(id)", "\\", "é", ".hidden"];
-  for (const name of names) await Deno.writeTextFile(`${path}/${name}`, name);
-  for (let i = 0; i < 100; i++) await Deno.writeTextFile(`${path}/deep/${i}`, `file ${i}\n`);
-  await Deno.symlink("no where", `${path}/-link`);
-  await Deno.writeTextFile(`${path}/closed`, "", { mode: 0o400 });
-  await Deno.utime(`${path}/closed`, 1e9, 1e9);
-  await Deno.utime(`${path}/deep/empty`, 1e9, 1e9);
-}
-
-/** Type, mode, time, digest or target of all below `root`. */
-async function listing(root: string): Promise<string> {
-  const script = `cd "$1" && find . -type l -printf '%p %l\\n' -o -type d -printf '%p %m\\n'` +
-    ` -o -printf '%p %m %Ts %s\\n' | sort; find . -type f -exec sha256sum {} + | sort`;
-  const { stdout } = await new Deno.Command("sh", { args: ["-c", script, "sh", root] }).output();
-  return new TextDecoder().decode(stdout);
-}

@@ -1,0 +1,120 @@
+/** Containers and what is behind sudo are given a runtime from the nearest context above. */
+
+import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { startContainer } from "../support/container.ts";
+import { test } from "../support/test.ts";
+import { exists, LITTLE, World } from "./provision_world.ts";
+
+const containers = test.needs(
+  ...["linux", "root", "sshd", "namespaces", "gzip", "tar", "sha256sum"],
+  ...["sudo", "podman", "runc", "busybox"],
+);
+
+containers(
+  "provision: through ssh and sudo into containers, with one copy over the first link",
+  async () => {
+    await using world = await World.create({ sudo: "nopasswd" });
+    await using first = await startContainer({ libraries: true });
+    await using second = await startContainer({ libraries: true });
+    const stack = `web1,sudo,podman=${first.name}`;
+    const words = ["exec", "--provision=always", stack, "cat /etc/passwd; id -u"];
+    const { code, stdout, stderr } = await world.run(...words);
+    assertEquals([code, stdout, stderr], [0, "root:x:0:0:root:/root:/bin/sh\n0\n", ""]);
+    const runtimes = async () => (await world.status()).map(({ runtime }) => runtime);
+    assertEquals(await runtimes(), ["deno", "deno", "deno"], await world.log());
+    const before = world.proxy.bytesToServer;
+    const nested = await world.run("exec", `web1,sudo,podman=${second.name},local`, "echo nested");
+    assertEquals([nested.stdout, nested.stderr], ["nested\n", ""]);
+    assertEquals(await runtimes(), Array(5).fill("deno"), await world.log());
+    assert(world.proxy.bytesToServer - before < LITTLE);
+    const { stdout: removed } = await world.run("unprovision", stack);
+    assertMatch(removed, /^removed \/root\/\.cache\/holdfast\/[0-9a-f]{64}\n$/);
+    assertEquals(await first.run("/bin/busybox", "find", "/root"), "/root\n/root/.profile\n");
+  },
+);
+
+containers(
+  "provision: a host with a runtime of its own keeps the file for what is behind it",
+  async () => {
+    await using world = await World.create({ sudo: "nopasswd", runtimes: ["node"] });
+    await using first = await startContainer({ libraries: true });
+    await using second = await startContainer({ libraries: true });
+    const stack = (name: string) => `web1,sudo,podman=${name}`;
+    const one = await world.run("exec", stack(first.name), "cat /etc/passwd");
+    assertEquals([one.stdout, one.stderr], ["root:x:0:0:root:/root:/bin/sh\n", ""]);
+    const log = await world.log();
+    assertEquals(log.match(/ sending .* for what is behind it/g)?.length, 1, log);
+    assertEquals((await world.status()).map(({ runtime }) => runtime), ["node", "node", "deno"]);
+    const [directory] = await world.left();
+    assert(!await exists(`${world.cache}/${directory}/deno`));
+    const before = world.proxy.bytesToServer;
+    const two = await world.run("exec", `${stack(second.name)},local`, "echo nested");
+    assertEquals([two.stdout, two.stderr], ["nested\n", ""]);
+    assert(world.proxy.bytesToServer - before < LITTLE);
+  },
+);
+
+containers(
+  "provision auto: a stack is served directly first, and goes by contexts later",
+  async () => {
+    await using world = await World.create({ sudo: "nopasswd" });
+    await using box = await startContainer({ libraries: true });
+    const stack = `web1,sudo,podman=${box.name}`;
+    for (const expected of [[null, null, null], ["deno", null, null], ["deno", "deno", "deno"]]) {
+      const { stdout, stderr } = await world.run("exec", stack, "echo hi");
+      assertEquals([stdout, stderr], ["hi\n", ""]);
+      await world.settled();
+      const runtimes = (await world.status()).map(({ runtime }) => runtime);
+      assertEquals(runtimes, expected, await world.log());
+    }
+  },
+);
+
+for (const runtime of ["node", "bun"] as const) {
+  containers(`bootstrap: its core goes on to a context on ${runtime}`, async () => {
+    await using world = await World.create({ sudo: "nopasswd" });
+    await using box = await startContainer({ runtimes: [runtime] });
+    const stack = `web1,sudo,podman=${box.name}`;
+    const words = ["exec", "--provision=always", `${stack},local`, "echo nested"];
+    const { stdout, stderr } = await world.run(...words);
+    assertEquals([stdout, stderr], ["nested\n", ""]);
+    const runtimes = (await world.status()).map(({ runtime }) => runtime);
+    assertEquals(runtimes, ["deno", "deno", runtime, runtime]);
+  });
+}
+
+containers("provision: a password is asked for once, whatever the hop is given", async () => {
+  const password = "s3cret-word";
+  await using world = await World.create({ sudo: "password", password });
+  const asked = world.workspace.join("asked");
+  const answer = `--password-command=echo x >>${asked}; echo ${password}`;
+  const { code, stdout, stderr } = await world.run(
+    ...["exec", "--provision=always", answer, "web1,sudo", "id -u"],
+  );
+  assertEquals([code, stdout, stderr], [0, "0\n", ""]);
+  assertEquals(await Deno.readTextFile(asked), "x\n");
+  assertEquals((await world.status()).map(({ runtime }) => runtime), ["deno", "deno"]);
+  assert(!(await world.log()).includes(password));
+});
+
+containers("provision: what a container lacks is told, before bytes are sent", async () => {
+  await using world = await World.create({ sudo: "nopasswd", runtimes: ["node"] });
+  await using box = await startContainer();
+  const stack = `web1,sudo,podman=${box.name}`;
+  const change = (script: string) => box.run("/bin/busybox", "sh", "-c", script);
+  const loader = "/lib64/ld-linux-x86-64.so.2";
+  const steps = [
+    ["", `it has no ${loader} (glibc)`],
+    ["busybox mkdir /lib; : >/lib/ld-musl-x86_64.so.1", "it has musl, and the runtime needs glibc"],
+    [`busybox mkdir /lib64; : >${loader}`, "it has no libc.so.6"],
+    [": >/lib64/libc.so.6", "its glibc is older than 2.27"],
+    ["echo GLIBC_2.27 >/lib64/libc.so.6", "it has no libdl.so.2"],
+  ];
+  for (const [script, why] of steps) {
+    await change(script);
+    const { code, stderr } = await world.run("exec", stack, "true");
+    assertEquals([code, stderr], [255, `holdfast: ${stack}: Cannot provision: ${why}\n`]);
+  }
+  const never = ["exec", "--provision=never", stack, "true"];
+  assertMatch((await world.run(...never)).stderr, /: the target has no deno, node or bun\n$/);
+});
