@@ -41,15 +41,25 @@ function innerSsh(
     head.writeUInt32BE(bytes.length, 1);
     conn.write(Buffer.concat([head, bytes]), then);
   };
-  // Not by process.stdout: on a pipe that blocks the loop.
+  // Not by process.stdout: on a pipe that blocks the loop. And on Deno not by fs.write, which goes on after a part, and
+  // when that fails (rsync's output does not block) does not tell of the part: it would be written again.
+  const { Deno } = globalThis as { Deno?: typeof globalThis.Deno };
+  const write = (descriptor: number, bytes: Buffer): Promise<number> =>
+    Deno
+      ? Deno[descriptor === 1 ? "stdout" : "stderr"].write(bytes)
+      : new Promise((resolve, reject) =>
+        fs.write(descriptor, bytes, 0, bytes.length, null, (error, count) =>
+          error ? reject(error) : resolve(count))
+      );
   const put = (descriptor: number, bytes: Buffer, then: () => void): void => {
     if (bytes.length === 0) return then();
-    fs.write(descriptor, bytes, 0, bytes.length, null, (error, count) => {
-      if (error && error.code !== "EAGAIN") process.exit(lost);
-      const rest = bytes.subarray(error ? 0 : count);
-      if (error) setTimeout(put, 1, descriptor, rest, then);
-      else put(descriptor, rest, then);
-    });
+    write(descriptor, bytes).then(
+      (count) => put(descriptor, bytes.subarray(count), then),
+      (error) => {
+        if (error.code !== "EAGAIN") process.exit(lost);
+        setTimeout(put, 1, descriptor, bytes, then);
+      },
+    );
   };
   const next = (): void => {
     if (busy) return;

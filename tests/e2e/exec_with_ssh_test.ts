@@ -57,6 +57,23 @@ for (const runtime of ["deno", "node18", "bun"] as const) {
         assertEquals([code, stdout, stderr], [0, "rsync\nscp\n1\n", ""]);
       });
 
+      await t.step("an output that does not block gets every byte once", async () => {
+        // Such as rsync hands out; read slowly, so that it is full again and again.
+        const reader = `import hashlib, socket, subprocess
+ours, theirs = socket.socketpair()
+theirs.setblocking(False)
+ssh = subprocess.Popen(["ssh", "db1", "seq 300000"], stdout=theirs)
+theirs.close()
+digest = hashlib.sha256()
+while part := ours.recv(2000): digest.update(part)
+print(digest.hexdigest(), ssh.wait())`;
+        const { stdout } = await exec(
+          `seq 300000 | sha256sum | cut -d' ' -f1; python3 -c '${reader}'`,
+        );
+        const [sent] = stdout.split("\n");
+        assertEquals(stdout, `${sent}\n${sent} 0\n`);
+      });
+
       await t.step("nothing else can be reached, and no option of its own counts", async () => {
         const refusal = (name: string) =>
           `holdfast: Cannot reach ${name} from here: it was not allowed\r\n`;
