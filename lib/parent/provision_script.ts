@@ -51,8 +51,10 @@ leave() {
   rmdir "$1" 2>/dev/null && case $1 in */.cache/holdfast) rmdir "$\{1%/*}" 2>/dev/null ;; esac
 }
 
-# Whether programs can be put and run there.
-try() {
+# Whether programs can be put and run there. Another parent that looks around leaves an empty directory, and may take
+# it away in between.
+try() { try_once "$1" || try_once "$1" || try_once "$1"; }
+try_once() {
   why=$({ (umask 077 && mkdir -p "$1") >/dev/null; } 2>&1) || { why="it cannot be made ($\{why##*: })" && return 1; }
   trusted "$1" || return 1
   why=$({ (umask 077 && printf '#!/bin/sh\nexit 0\n' >"$1/try.$$") >/dev/null; } 2>&1) ||
@@ -124,7 +126,8 @@ core() { say "core $(head -c 200 "$1/bootstrap.mjs" 2>/dev/null)"; }
 # PART BLOCKS SIZE: takes bytes of it. Several may be at it at once: they write the same, and the first to have all of it
 # takes it away.
 take() {
-  (umask 077 && mkdir -p "$\{1%/*}" && head -c $3 | dd of="$1" bs=${BLOCK} seek=$2 conv=notrunc 2>/dev/null) &&
+  for i in 1 2 3; do (umask 077 && mkdir -p "$\{1%/*}" && : >>"$1") 2>/dev/null && break; done
+  head -c $3 | dd of="$1" bs=${BLOCK} seek=$2 conv=notrunc 2>/dev/null &&
     n=$(size "$1") && [ "$\{n:-$(($2 * ${BLOCK} + $3))}" -ge $(($2 * ${BLOCK} + $3)) ] && say took || { say "failed it cannot be written; the disk may be full"; exit 1; }
 }
 
@@ -160,17 +163,21 @@ keep() {
   fi
 }
 
-# PLACE DIRECTORY OFFSET: what is kept becomes programs.
+# PLACE DIRECTORY OFFSET: what is kept becomes programs. One that is there already may be running, and would no longer
+# know where it is.
 unpack() {
   d=$1/$2 n=$1/$2/new.$$
   [ ! -f "$d/ready" ] || { core "$d"; return; }
   if (umask 077 && mkdir -p "$n" && tail -c +$3 "$d/holdfast" | gzip -dc 2>/dev/null | (cd "$n" && tar xf - 2>/dev/null)) &&
-    chmod 700 "$n/deno" && runs "$n" && (cd "$n" && mv -f deno ./*.mjs ..) && : >"$d/ready"; then
+    chmod 700 "$n/deno" && runs "$n" &&
+    (cd "$n" && { ln deno ../deno 2>/dev/null || [ -O ../deno ] || mv -f deno ..; } && mv -f ./*.mjs ..) &&
+    : >"$d/ready"; then
     rm -rf "$n"
     clean "$1" "$d"
     core "$d"
   else
-    rm -rf "$d"
+    rm -rf "$n"
+    [ -f "$d/ready" ] || rm -rf "$d"
     leave "$1"
     say "failed it cannot be unpacked, or its programs do not run there"
   fi

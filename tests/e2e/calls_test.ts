@@ -305,7 +305,7 @@ test("calls: modules that cannot be had are told apart", async (t) => {
     const calls = contexts.flatMap((context) => [context, context, context])
       .map((context) => context.call(url, "f"));
     assertEquals((await Promise.all(calls) as number[]).sort(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    await Promise.all(routers.map((each) => each.close()));
+    await Promise.all(routers.map((each) => each[Symbol.asyncDispose]()));
   });
 });
 

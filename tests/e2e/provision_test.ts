@@ -30,7 +30,7 @@ hosts("provision: another connection finds what is there, and sends none of it",
     const { stdout } = await world.run("exec", `--provision=${policy}`, "web1", "echo again");
     assertEquals(stdout, "again\n");
   }
-  assertEquals((await world.status())[0].runtime, "deno");
+  assertEquals((await world.status())[0].runtime, "deno", await world.log());
   assert(world.proxy.bytesToServer - before < LITTLE);
 });
 

@@ -114,10 +114,25 @@ export class Account implements AsyncDisposable {
     for (const path of [sudoersOf(this.name), ...sudoStateOf(this.name)]) {
       await Deno.remove(path).catch(() => {});
     }
+    // The next account with its number would find it there.
+    const inMemory = [`/dev/shm/holdfast-${this.uid}`, `/tmp/holdfast-${this.uid}`].filter(exists);
+    for (const path of inMemory) await Deno.remove(path, { recursive: true });
     await changeAccounts("userdel", ["-r", "-f", this.name]);
+    if (inMemory.length > 0) {
+      throw new Error(`Account "${this.name}" was left with ${inMemory.join(", ")}`);
+    }
     if (left.length > 0 && !this.#mayLeaveProcesses) {
       throw new Error(`Account "${this.name}" was left with processes ${describeProcesses(left)}`);
     }
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch {
+    return false;
   }
 }
 
