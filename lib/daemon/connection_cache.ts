@@ -157,7 +157,7 @@ export class ConnectionCache {
   /** The connection for a step: the one that is held, or a new one. */
   #take(step: Step, above: Connection | null): Connection {
     let connection = this.#connections.get(step.key);
-    if (connection?.isOutgrown && connection.isUnused) {
+    if (connection?.isOutgrown(step.provision) && connection.isUnused) {
       connection.close(new HoldfastError("disconnected", `${step.target}: there is a better way`));
     }
     if (!connection || connection.isClosed) connection = this.#create(step, above);

@@ -3,7 +3,7 @@
  * routes to it from then on. Shipped to a context the first time it opens one.
  */
 import type { Context, StartServices } from "../core/context.ts";
-import { HoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Child } from "../core/host.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import type { Link } from "../core/link.ts";
@@ -14,7 +14,7 @@ import { openHop } from "./open_hop.ts";
 import type { provisionHop } from "./provision_service.ts";
 import { shellAfter } from "./shell_loop.ts";
 
-/** Arguments of `hop.open`. The reply is `{runtime}`, when the context answers and the route to it is known. */
+/** Arguments of `hop.open`; the reply is {@linkcode HopOpened}. */
 export interface OpenHopArguments {
   /** Id of the new context. */
   id: number;
@@ -31,6 +31,12 @@ export interface OpenHopArguments {
   /** Give it a runtime when it has none. */
   provision?: boolean;
 }
+
+/**
+ * The new context answers and the route to it is known; or the hop can be entered, but no core runs there, and its tool
+ * has ended.
+ */
+export type HopOpened = { runtime: string } | { runtime: null; why: string };
 
 /** What is asked at the handle `ask`: for a password, or for a built file. The reply is `{ok: string | null}`. */
 export type HopQuestion = PasswordQuestion | {
@@ -120,12 +126,15 @@ class HopService {
         return await run(child, { host, core, title, after, ask, signal, join });
       })
       .catch((error) => {
-        throw new HoldfastError(error.kind ?? "bootstrap", `${name}: ${error.message}`);
+        const { kind, message } = toHoldfastError(error);
+        if (signal.aborted) throw new HoldfastError(kind, `${name}: ${message}`);
+        return message;
       });
+    if (typeof started === "string") return { runtime: null, why: started } satisfies HopOpened;
     this.#children.set(started.link, started.ended);
     void started.ended.then(() => this.#children.delete(started.link));
     if (signal.aborted) started.link.close(null);
-    return { runtime: started.runtime };
+    return { runtime: started.runtime } satisfies HopOpened;
   }
 
   /** Ends the children, which end theirs; a detached context keeps them until they end. */
