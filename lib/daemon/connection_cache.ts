@@ -1,6 +1,7 @@
 /** The connections that are held, by what decides where they lead and who one is there. */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Ask } from "../master/ask.ts";
+import type { SshSettings } from "../master/ssh_settings.ts";
 import type { StackFiles } from "../stacks/stack_files.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import type { AskpassDesk } from "./askpass_desk.ts";
@@ -34,6 +35,8 @@ export interface CacheOptions {
   log: Log;
   /** Called when the last connection has gone. */
   onEmpty: () => void;
+  /** Called each time that somebody has been given a connection to an SSH host. */
+  onHeld: (held: { connection: Connection; settings: SshSettings; request: OpenRequest }) => void;
 }
 
 /**
@@ -87,8 +90,12 @@ export class ConnectionCache {
       throw error;
     }
     connection!.clients.add(client);
-    const { provision } = steps.at(-1)!;
+    const last = steps.at(-1)!;
+    const { provision } = last;
     const context = await connection!.open(request.purpose ?? "command", { provision });
+    if (last.kind === "host" && last.settings) {
+      this.#options.onHeld({ connection: connection!, settings: last.settings, request });
+    }
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
   }
 

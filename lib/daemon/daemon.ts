@@ -22,6 +22,7 @@ import { AskpassDesk } from "./askpass_desk.ts";
 import { ConnectionCache } from "./connection_cache.ts";
 import type { Log } from "./log.ts";
 import type { OpenRequest } from "./planner.ts";
+import { type OwnClient, PlainSsh } from "./plain_ssh.ts";
 import { Provisioner } from "./provisioner.ts";
 import { describeStack } from "./stack_service.ts";
 import { Tree } from "./tree.ts";
@@ -51,6 +52,7 @@ export class Daemon {
   readonly #cache: ConnectionCache;
   readonly #files: StackFiles = new StackFiles();
   readonly #desk: AskpassDesk;
+  readonly #plainSsh: PlainSsh;
   /** By context id, with the way to end each. */
   readonly #clients: Map<number, () => void> = new Map();
   readonly #startedAt = performance.now();
@@ -73,6 +75,14 @@ export class Daemon {
       settings,
       log,
       onEmpty: () => this.#considerIdle(),
+      onHeld: (held) => this.#plainSsh.offer(held),
+    });
+    this.#plainSsh = new PlainSsh({
+      dir: options.dir,
+      router: this.#router,
+      log,
+      client: (end) => this.#ownClient(end),
+      retire: (connection) => this.#cache.retire(connection),
     });
     serve(this.#router, this.#services());
     this.#router.setStandardHandler(FORWARD_LOG, (frame) => this.#logFrom(frame));
@@ -97,7 +107,7 @@ export class Daemon {
         const error = { ...refused.toWire() };
         await transport.write(encodeGreeting({ version: VERSION, pid: Deno.pid, error }));
       } else if (greeting.body.retire === true) {
-        this.#retire();
+        await this.#retire();
         await transport.write(encodeGreeting({ version: VERSION, pid: Deno.pid, retired: true }));
       } else {
         await this.#serveClient(transport, { rest, call: greeting.body.call });
@@ -113,7 +123,8 @@ export class Daemon {
   /** Ends every connection; what waits fails with `why`. */
   stop(why: string): void {
     const reason = new HoldfastError("disconnected", `the daemon was stopped: ${why}`);
-    void this.#cache.close(reason).then(() => this.#finish());
+    const withdrawn = this.#plainSsh.close();
+    void Promise.all([withdrawn, this.#cache.close(reason)]).then(() => this.#finish());
     for (const end of this.#clients.values()) end();
   }
 
@@ -168,34 +179,46 @@ export class Daemon {
 
   /** Length frames: for these clients the daemon is its own client. There is nobody who could be asked. */
   async #serveFrames(transport: Transport, onWelcome: () => void): Promise<void> {
-    const id = this.#tree.ids.take();
     const { serveLengthFrames } = await import("./length_frames.ts");
     const env: Record<string, string> = {};
     for (const name of SENT_ENVIRONMENT) {
       const value = Deno.env.get(name);
       if (value !== undefined) env[name] = value;
     }
+    let client: OwnClient | null = null;
     try {
       await serveLengthFrames(transport, {
         authenticate: (cookie) => {
           if (!equal(cookie, this.#options.cookie)) return false;
           onWelcome();
-          this.#clients.set(id, () => transport.close());
-          clearTimeout(this.#idleTimer);
+          client = this.#ownClient(() => transport.close());
           return true;
         },
         connect: async () => ({
           router: this.#router,
-          open: async ({ signal = new AbortController().signal, ...request }) => {
-            const from = { client: id, ask: null, signal };
-            return (await this.#cache.open({ ...request, env, cwd: "/" }, from)).context;
-          },
-          [Symbol.asyncDispose]: async () => this.#cache.release(id),
+          open: async ({ signal = new AbortController().signal, ...request }) =>
+            (await client!.open({ ...request, env, cwd: "/" }, signal)).context,
+          [Symbol.asyncDispose]: async () => {},
         }),
       });
     } finally {
-      if (this.#clients.delete(id)) this.#considerIdle();
+      (client as OwnClient | null)?.release();
     }
+  }
+
+  /** The daemon as its own client, for those who do not speak our protocol; `end` is called when it stops. */
+  #ownClient(end: () => void): OwnClient {
+    const id = this.#tree.ids.take();
+    this.#clients.set(id, end);
+    clearTimeout(this.#idleTimer);
+    return {
+      open: (request, signal) => this.#cache.open(request, { client: id, ask: null, signal }),
+      release: () => {
+        this.#clients.delete(id);
+        this.#cache.release(id);
+        this.#considerIdle();
+      },
+    };
   }
 
   #forget(id: number, link: Link): void {
@@ -205,10 +228,11 @@ export class Daemon {
     this.#considerIdle();
   }
 
-  #retire(): void {
+  async #retire(): Promise<void> {
     if (this.#retired) return;
     this.#retired = true;
     this.#options.log("info", "retiring: a client of another version takes over");
+    await this.#plainSsh.close(); // before another daemon has sockets there
     this.#options.onRetire();
     this.#considerIdle();
   }
