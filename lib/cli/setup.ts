@@ -3,7 +3,7 @@ import { HoldfastError } from "../core/errors.ts";
 import { attempt } from "../core/os_error.ts";
 import { printable } from "../core/printable.ts";
 import { launchedFile } from "../rendezvous/build_info.ts";
-import { controlDirectory } from "../rendezvous/control_path.ts";
+import { controlPathPattern } from "../rendezvous/control_path.ts";
 import { locateRuntimeDir } from "../rendezvous/runtime_dir.ts";
 import { selfCommand } from "../rendezvous/self_command.ts";
 import { COMMON_OPTIONS, type OptionTable, parseOptions, word } from "./options.ts";
@@ -44,7 +44,7 @@ export async function run(args: string[]): Promise<number> {
   const ways = {
     program: [...await program(), "ssh", ...file === undefined ? [] : ["-F", file]],
     control: Deno.build.os === "linux"
-      ? daemonControl(controlDirectory(locateRuntimeDir()))
+      ? daemonControl(controlPathPattern(locateRuntimeDir()))
       : ownControl(file === undefined ? "~/.ssh" : file.slice(0, file.lastIndexOf("/"))),
   };
   if (!given.write && !given.remove) {

@@ -32,9 +32,9 @@ export function sshConfigBlock(
   ].join("\n");
 }
 
-/** The daemon's sockets, below its `directory`. */
-export function daemonControl(directory: string): string[] {
-  return [`ControlPath "${directory.replaceAll("%", "%%")}/%C"`];
+/** The daemon's sockets. */
+export function daemonControl(pattern: string): string[] {
+  return [`ControlPath "${pattern}"`];
 }
 
 /** ssh's own sockets, where the daemon has none: a login is kept for a minute. Only the user can write to `directory`. */

@@ -1,7 +1,6 @@
 /** The connections that are held, by what decides where they lead and who one is there. */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Ask } from "../master/ask.ts";
-import type { SshSettings } from "../master/ssh_settings.ts";
 import type { StackFiles } from "../stacks/stack_files.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import type { AskpassDesk } from "./askpass_desk.ts";
@@ -9,6 +8,7 @@ import type { Connection, ConnectionStatus } from "./connection.ts";
 import { HopConnection } from "./hop_connection.ts";
 import { HostConnection } from "./host_connection.ts";
 import type { Log } from "./log.ts";
+import type { Held } from "./plain_ssh.ts";
 import type { Provisioner } from "./provisioner.ts";
 import { type OpenRequest, Planner, type Step } from "./planner.ts";
 import type { Tree } from "./tree.ts";
@@ -33,10 +33,12 @@ export interface CacheOptions {
   desk: AskpassDesk;
   settings: Settings;
   log: Log;
+  /** What hosts' control sockets are called. */
+  controlPath: string;
   /** Called when the last connection has gone. */
   onEmpty: () => void;
   /** Called each time that somebody has been given a connection to an SSH host. */
-  onHeld: (held: { connection: Connection; settings: SshSettings; request: OpenRequest }) => void;
+  onHeld: (held: Held) => void;
 }
 
 /**
@@ -94,7 +96,8 @@ export class ConnectionCache {
     const { provision } = last;
     const context = await connection!.open(request.purpose ?? "command", { provision });
     if (last.kind === "host" && last.settings) {
-      this.#options.onHeld({ connection: connection!, settings: last.settings, request });
+      const { settings } = last;
+      this.#options.onHeld({ connection: connection!, settings, request, hops: steps.length });
     }
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
   }

@@ -14,6 +14,7 @@ import type { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
 import type { Ask } from "../master/ask.ts";
 import { StackFiles } from "../stacks/stack_files.ts";
+import { controlPathPattern } from "../rendezvous/control_path.ts";
 import { socketTransport } from "../rendezvous/socket_transport.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import type { RuntimeDir } from "../rendezvous/runtime_dir.ts";
@@ -74,6 +75,7 @@ export class Daemon {
       provisioner: new Provisioner(options.launched),
       settings,
       log,
+      controlPath: controlPathPattern(options.dir),
       onEmpty: () => this.#considerIdle(),
       onHeld: (held) => this.#plainSsh.offer(held),
     });

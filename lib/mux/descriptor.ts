@@ -33,6 +33,8 @@ export class Descriptor {
   readonly #readiness: Readiness;
   readonly #kind: Kind;
   readonly #number: number;
+  /** A thread is at it: its number must not become another's. */
+  #isBusy = false;
   #isClosed = false;
 
   /** Takes the descriptor `number` over; {@linkcode close} closes it. */
@@ -62,7 +64,7 @@ export class Descriptor {
       if (this.#kind === "shared") await this.#readiness.wait(this.#number, "read");
       if (this.#isClosed) return null;
       const count = this.#kind === "shared"
-        ? await libc().readInThread(this.#number, buffer, CHUNK_SIZE)
+        ? await this.#inThread(() => libc().readInThread(this.#number, buffer, CHUNK_SIZE))
         : this.#kind === "socket"
         ? libc().recv(this.#number, buffer, CHUNK_SIZE, MSG_DONTWAIT)
         : libc().read(this.#number, buffer, CHUNK_SIZE);
@@ -75,13 +77,14 @@ export class Descriptor {
   /** Writes some of it; resolves with how many bytes. Rejects with `io` when nobody takes them any more. */
   async write(bytes: Uint8Array): Promise<number> {
     const some = bytes.subarray(0, CHUNK) as Uint8Array<ArrayBuffer>;
+    const size = BigInt(some.length);
     for (;;) {
       if (this.#isClosed) throw gone();
       const count = this.#kind === "shared"
-        ? await libc().writeInThread(this.#number, some, BigInt(some.length))
+        ? await this.#inThread(() => libc().writeInThread(this.#number, some, size))
         : this.#kind === "socket"
-        ? libc().send(this.#number, some, BigInt(some.length), MSG_DONTWAIT | MSG_NOSIGNAL)
-        : libc().write(this.#number, some, BigInt(some.length));
+        ? libc().send(this.#number, some, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        : libc().write(this.#number, some, size);
       if (count >= 0) return count;
       if (this.#kind === "shared" || errno() !== EAGAIN) throw gone();
       await this.#readiness.wait(this.#number, "write");
@@ -96,11 +99,20 @@ export class Descriptor {
     return rows > 0 && columns > 0 ? { rows, columns } : null;
   }
 
+  /** What waits ends; a thread that is at it may still hold it for a while. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#readiness.forget(this.#number);
-    libc().close(this.#number);
+    if (!this.#isBusy) libc().close(this.#number);
+  }
+
+  async #inThread(call: () => Promise<number>): Promise<number> {
+    this.#isBusy = true;
+    const count = await call();
+    this.#isBusy = false;
+    if (this.#isClosed) libc().close(this.#number);
+    return count;
   }
 }
 

@@ -179,8 +179,12 @@ async function runSession(
     socket.write(exit(SESSION, await finish(process, { stdout, stderr: stderr! })));
   } catch (error) {
     give();
-    const text = `holdfast: ${printable(toHoldfastError(error).message)}\r\n`;
-    if (!signal.aborted) await stderr!.write(new TextEncoder().encode(text)).catch(() => {});
+    const { kind, message } = toHoldfastError(error);
+    const text = `holdfast: ${printable(message)}\r\n`;
+    // Who closes our output does not want to hear of it, and who is gone cannot.
+    if (!signal.aborted && kind !== "io") {
+      await stderr!.write(new TextEncoder().encode(text)).catch(() => {});
+    }
     socket.write(exit(SESSION, KILLED));
   } finally {
     signal.removeEventListener("abort", give);

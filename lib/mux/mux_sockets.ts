@@ -54,6 +54,21 @@ export class MuxSockets {
     void closed.then(() => this.withdraw(path));
   }
 
+  /**
+   * For the head of the built file (`scripts/build/head.sh`): that there is a socket for a destination as it is typed after
+   * ssh, with `-F configFile` where that is given, and which `program` is ssh.
+   */
+  name(
+    path: string,
+    { name, configFile = "", program }: { name: string; configFile?: string; program: string },
+  ): void {
+    if (!this.#listeners.has(path) || name.includes("/")) return;
+    const names = `${this.#directory}/to${configFile}`;
+    Deno.mkdirSync(names, { recursive: true, mode: 0o700 });
+    link(program, `${this.#directory}/program`);
+    link(path, `${names}/${name}`);
+  }
+
   /** Nobody finds it any more; what is under way goes on. */
   withdraw(path: string): void {
     this.#listeners.get(path)?.close();
@@ -64,6 +79,16 @@ export class MuxSockets {
     for (const path of [...this.#listeners.keys()]) this.withdraw(path);
     remove(this.#directory);
   }
+}
+
+/** In the place of an earlier one; it may lead to nowhere once its socket has gone. */
+function link(to: string, path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // There was none.
+  }
+  Deno.symlinkSync(to, path);
 }
 
 function remove(directory: string): void {

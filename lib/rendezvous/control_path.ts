@@ -4,7 +4,7 @@
  */
 import type { RuntimeDir } from "./runtime_dir.ts";
 
-/** Longest path of a Unix socket on Linux, in bytes; ssh appends some while it makes one, but not here. */
+/** Longest path of a Unix socket on Linux, in bytes. */
 const LONGEST = 107;
 
 /** All of them, below the runtime directory; one daemon makes it and the next removes it. */
@@ -12,9 +12,13 @@ export function controlDirectory({ path }: Pick<RuntimeDir, "path">): string {
   return `${path}/ssh`;
 }
 
-/** Whether this ControlPath of a host's, as `ssh -G` prints it, is one of ours. */
+/** For ssh_config and ssh's `-S`: a name that says which host, port and user. */
+export function controlPathPattern(dir: Pick<RuntimeDir, "path">): string {
+  return `${controlDirectory(dir).replaceAll("%", "%%")}/%C`;
+}
+
+/** Whether a socket can be at what `ssh -G` makes of that pattern. */
 export function isControlPath(path: string, dir: Pick<RuntimeDir, "path">): boolean {
-  const directory = `${controlDirectory(dir)}/`;
-  return path.startsWith(directory) && !path.slice(directory.length).includes("/") &&
+  return path.startsWith(`${controlDirectory(dir)}/`) &&
     new TextEncoder().encode(path).length <= LONGEST;
 }
