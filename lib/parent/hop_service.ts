@@ -9,6 +9,7 @@ import type { Json, JsonObject } from "../core/json.ts";
 import type { Link } from "../core/link.ts";
 import type { Call } from "../core/service.ts";
 import { birthGreeting, bootstrap, NoRuntime } from "./bootstrap.ts";
+import { CONNECTION_METHODS } from "./connection_methods.ts";
 import { contextTitle, firstStage } from "./first_stage.ts";
 import { openHop } from "./open_hop.ts";
 import type { provisionHop } from "./provision_service.ts";
@@ -123,7 +124,8 @@ class HopService {
         const join = (child: Child, { builtIn }: { builtIn: boolean }) =>
           bootstrap(router, child, { ...birth, deadline, builtIn });
         const { after } = error;
-        return await run(child, { host, core, title, after, ask, signal, join });
+        const fleeting = CONNECTION_METHODS[method].fleeting?.({ argument });
+        return await run(child, { host, core, title, after, ask, signal, join, fleeting });
       })
       .catch((error) => {
         const { kind, message } = toHoldfastError(error);
