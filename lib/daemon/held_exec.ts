@@ -12,6 +12,9 @@ import type { Met, Way } from "../mux/mux_sockets.ts";
 import { parentOf, type Watch, watchProcess } from "../mux/process_end.ts";
 import type { OwnClient } from "./plain_ssh.ts";
 
+/** What `holdfast exec` ends with when its output goes nowhere: 128 and that signal's number. */
+const SIGPIPE = 141;
+
 /**
  * - `HOLDFAST_EXEC`: the target; `HOLDFAST_CONFIG`: the file of `-F`
  * - `HOLDFAST_HEAD`: the process that waits for ssh and is the client in the user's eyes
@@ -77,6 +80,8 @@ function placeOf(variables: Variables, open: OwnClient["open"]): Place {
     forwardsAgent: false,
     env: {},
     statusOf,
+    readerGone: SIGPIPE,
+    lineEnd: "\n",
     open: async (_purpose, signal) =>
       (await open({ target, ssh, env, cwd, purpose: "command" }, signal)).context,
   };

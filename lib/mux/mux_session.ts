@@ -42,6 +42,10 @@ export interface Place {
   env: Record<string, string>;
   /** The status to end with. */
   statusOf(status: ExitStatus): number;
+  /** That when whoever read the output is gone. */
+  readerGone: number;
+  /** What ends a line of ours. */
+  lineEnd: "\n" | "\r\n";
 }
 
 /** Nothing is to be run: what else was wanted. Returns the status to end with. */
@@ -209,12 +213,12 @@ async function runSession(
     give();
     const { kind, message } = toHoldfastError(error);
     const why = way.isStopping() ? "the daemon was stopped" : printable(message);
-    const text = `holdfast: ${why}\r\n`;
+    const text = `holdfast: ${why}${place.lineEnd}`;
     // Who closes our output does not want to hear of it, and who is gone cannot.
     if (way.isStopping() || (!signal.aborted && kind !== "io")) {
       await stderr!.write(new TextEncoder().encode(text)).catch(() => {});
     }
-    socket.write(exit(SESSION, KILLED));
+    socket.write(exit(SESSION, kind === "io" ? place.readerGone : KILLED));
   } finally {
     signal.removeEventListener("abort", give);
     unlisten();

@@ -111,15 +111,18 @@ held_exec() {
     # shellcheck disable=SC2064 # the name as it is now
     trap "pass_on $name" $name
   done
+  status=
   while :; do
     passed=
     wait "$child"
-    status=$?
-    [ "$passed" ] && kill -0 "$child" 2>/dev/null || break
+    last=$?
+    # A signal ends the wait, not ssh; whose end is told once.
+    [ $last = 127 ] && [ "$status" ] || status=$last
+    [ "$passed" ] || break
   done
   trap - INT TERM HUP QUIT USR1 USR2
   unset HOLDFAST_EXEC HOLDFAST_CONFIG HOLDFAST_HEAD
-  [ $status = 255 ] || exit $status
+  [ "$status" = 255 ] || exit "$status"
   # The daemon did not take it: nothing has run.
   if [ -e "$missed" ]; then
     rm -f "$missed"
