@@ -65,7 +65,7 @@ export class HopQuestions {
 
   /** The hop could be entered, so the last answer was right. `again`: it will be once more, by the same tool. */
   entered({ again }: { again: boolean }): void {
-    if (again) this.#known = this.#last;
+    if (again) this.#known = this.#last ?? this.#known;
     this.#last = undefined;
   }
 

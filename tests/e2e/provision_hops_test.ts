@@ -130,6 +130,29 @@ containers(
   },
 );
 
+containers(
+  "provision never: behind a hop that is served directly there may be a context",
+  async () => {
+    await using world = await World.create({ sudo: "nopasswd" });
+    await world.workspace.addHost("inner", { user: world.account.name, port: world.proxy.port });
+    assertEquals((await world.run("exec", "--provision=always", "web1", "true")).code, 0);
+    const back = `web1,sudo,sudo=${world.account.name}`;
+    for (const target of [`${back},local`, "web1,sudo,inner,local"]) {
+      for (let use = 0; use < 2; use++) { // the second waits for what is known of a core
+        const { stdout, stderr } = await world.run("exec", "--provision=never", target, "id -un");
+        assertEquals([stdout, stderr], [`${world.account.name}\n`, ""]);
+      }
+    }
+    const runtimes = Object.fromEntries(
+      (await world.status()).map(({ target, runtime }) => [target, runtime]),
+    );
+    assertEquals(runtimes, {
+      ...{ web1: "deno", "web1,sudo": null, [back]: "deno", [`${back},local`]: "deno" },
+      ...{ "web1,sudo,inner": "deno", "web1,sudo,inner,local": "deno" },
+    });
+  },
+);
+
 containers("provision: what a container lacks is told, before bytes are sent", async () => {
   await using world = await World.create({ sudo: "nopasswd", runtimes: ["node"] });
   await using box = await startContainer();
