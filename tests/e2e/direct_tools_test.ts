@@ -176,6 +176,25 @@ test.needs("sshd", "namespaces", "sudo")(
       ]);
     });
 
+    await t.step("as a user, whom an inventory names", async () => {
+      const box = {
+        ansible_connection: "docker",
+        ansible_host: "web",
+        ansible_user: "app",
+        mitogen_via: "web1",
+      };
+      const inventory = { _meta: { hostvars: { box, web1: {} } }, all: { hosts: ["box", "web1"] } };
+      const directory = `${world.workspace.home}/.config/holdfast`;
+      await Deno.mkdir(directory, { recursive: true });
+      await Deno.writeTextFile(`${directory}/inventory.json`, JSON.stringify(inventory));
+      await Deno.writeTextFile(
+        `${directory}/hosts.toml`,
+        '[defaults]\ninventory = ["inventory.json"]\n',
+      );
+      assertEquals(await exec(["box", "echo hi"]), fine("hi\n"));
+      assertEquals([...new Set(await taken())], ["docker|exec|-i|-u|app|--|web|sh|-c"]);
+    });
+
     await t.step("what is not there is told in our words", async () => {
       const { code, stderr } = await exec(["web1,docker=none", "true"]);
       assertEquals([code, stderr], [
