@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { startContainer } from "../support/container.ts";
 import { test } from "../support/test.ts";
+import { rootsHome } from "../support/without_runtimes.ts";
 import { exists, LITTLE, World } from "./provision_world.ts";
 
 const containers = test.needs(
@@ -152,6 +153,25 @@ containers(
     });
   },
 );
+
+containers("provision: behind sudo, where there is no room or programs do not run", async () => {
+  await using world = await World.create({
+    sudo: "nopasswd",
+    mounts: { [rootsHome()]: { empty: "60m" }, "/tmp": "noexec", "/dev/shm": "noexec" },
+  });
+  for (let use = 0; use < 2; use++) {
+    const words = ["exec", "--provision=always", "web1,sudo", "id -u; echo err >&2; exit 3"];
+    const { code, stdout, stderr } = await world.run(...words);
+    assertEquals([code, stdout, stderr], [3, "0\n", "err\n"]);
+  }
+  const [web1, { state, provision }] = await world.status();
+  assertEquals([web1.runtime, state], ["deno", "direct"]);
+  assertMatch(
+    provision!,
+    /^Cannot provision: no directory takes it: (\/dev\/shm|\/tmp)\/holdfast-0: programs do not run from there; \S+: programs do not run from there; \/root\/.cache\/holdfast: it has \d+ MiB free and \d+ are needed$/,
+  );
+  assertEquals((await world.run("exec", "web1,sudo", "find /root -name holdfast")).stdout, "");
+});
 
 containers("provision: what a container lacks is told, before bytes are sent", async () => {
   await using world = await World.create({ sudo: "nopasswd", runtimes: ["node"] });
