@@ -8,7 +8,7 @@ export async function holdOpen(open: OpenWork): Promise<number> {
   const gone = lost(open);
   // A context tells those who spoke to it that it is gone.
   await open.session.router.call(open.context, { service: "context", method: "ping" });
-  announceBackground();
+  await announceBackground(log);
   log.write("DEBUG1", "nothing runs, the connection is held");
   throw await gone;
 }

@@ -3,6 +3,7 @@ import { drain, feed } from "../client/execute.ts";
 import { startProcess } from "../client/remote_process.ts";
 import { openSession, type SshOptions } from "../client/session.ts";
 import { makeBlocking } from "../client/make_blocking.ts";
+import type { ReceiveStream } from "../core/stream.ts";
 import { planSession, SESSION_KEYWORDS, type SessionPlan } from "./session_plan.ts";
 import type { SshLog } from "./ssh_log.ts";
 import type { SshRequest } from "./ssh_request.ts";
@@ -48,7 +49,9 @@ export async function runSession(
       const { goOnInBackground }: typeof import("./background.ts") = await import(
         "./background.ts" as string
       );
-      return await goOnInBackground(words);
+      // A command's output is ours to the end, and so is what is said for who looks for a fault.
+      const releases = plan.work.kind === "none" && !log.isDebug;
+      return await goOnInBackground(words, { releases });
     }
     const context = purposeOf(plan) === purposeOf(guess)
       ? opened.context
@@ -116,15 +119,32 @@ async function work(open: OpenWork): Promise<number> {
   const process = startProcess(session.router, context, processOptions(plan));
   await Promise.resolve(); // The command is on its way first.
   endBySignals(log);
-  announceBackground();
+  await announceBackground(log);
   makeBlocking();
   if (process.stdin) void feed(process.stdin);
   const [status] = await Promise.all([
     process.exit,
-    drain(process.stdout, Deno.stdout),
-    drain(process.stderr, Deno.stderr),
+    show(process.stdout, Deno.stdout),
+    show(process.stderr, Deno.stderr),
   ]);
   return statusOf(status);
+}
+
+/**
+ * Copies an output to ours. Where nobody reads that any more, standard output is closed for the command, too, and error
+ * output goes nowhere; how the command takes it is its status.
+ */
+async function show(
+  source: ReceiveStream,
+  output: typeof Deno.stdout | typeof Deno.stderr,
+): Promise<void> {
+  try {
+    await drain(source, output);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    if (output === Deno.stdout) source.cancel();
+    else await drain(source, { write: async (bytes) => bytes.length });
+  }
 }
 
 function runsSomething({ work }: SessionPlan): boolean {
