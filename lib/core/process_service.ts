@@ -109,8 +109,9 @@ export class ProcessService {
         for (const one of ended.splice(0)) void one.close();
       }, END_GRACE);
     };
-    // A direct host's process would never hear of it: ssh2 does not speak OpenSSH's eow@openssh.com.
-    const unread = this.#at.host.runtime === "direct" ? () => void terminate(running) : undefined;
+    // Only Deno gives it a pipe. From node and bun it has a socket, whose end is an error that programs complain of, and
+    // an SSH server would have to be told by OpenSSH's eow@openssh.com, which ssh2 does not speak.
+    const unread = this.#at.host.runtime === "deno" ? undefined : () => void terminate(running);
     const output = [
       deliver(child.stdout, stdout, { unread }).then(onEnd.bind(null, stdout)),
       deliver(child.stderr, stderr).then(onEnd.bind(null, stderr)),
