@@ -13,11 +13,14 @@ export async function holdOpen(open: OpenWork): Promise<number> {
   throw await gone;
 }
 
-/** Resolves when the context is gone, with why. */
+/** Resolves when the context is gone, or the daemon with all of them, with why. */
 export function lost(
   { session, context }: Pick<OpenWork, "session" | "context">,
 ): Promise<HoldfastError> {
   return new Promise((resolve) => {
-    session.router.onGone((id, reason) => id === context && resolve(reason));
+    const { router } = session;
+    router.onGone((id, reason) => {
+      if (id === context || router.parentIds.includes(id)) resolve(reason);
+    });
   });
 }

@@ -43,6 +43,26 @@ for (const runtime of ["deno", "none"] as const) {
       await workspace.run("ssh", [targets.at(-1)!, "true"]);
     });
 
+    await t.step("-N ends when the daemon does, however it ends", async () => {
+      for (const signal of [null, "SIGKILL"] as const) {
+        await using process = await workspace.spawn("ssh", ["-N", "-v", targets[0]]);
+        const reader = process.stderr.pipeThrough(new TextDecoderStream()).getReader();
+        let said = "";
+        while (!said.includes("is held")) said += (await reader.read()).value;
+        const { pid } = JSON.parse((await workspace.run("status", ["--json"])).stdout);
+        if (signal) Deno.kill(pid, signal);
+        else await workspace.run("stop");
+        for (let more = await reader.read(); !more.done; more = await reader.read()) {
+          said += more.value;
+        }
+        assertEquals((await process.status).code, 255);
+        assertMatch(said, /held\r\nholdfast: .*\r\n$/);
+        await process.stdin.close().catch(() => {});
+        await process.stdout.cancel();
+      }
+      for (const target of targets) await workspace.run("ssh", [target, "true"]);
+    });
+
     await t.step("the host saw one login of ours", async () => {
       const { connections } = JSON.parse((await workspace.run("status", ["--json"])).stdout);
       assertEquals(connections.length, targets.length, JSON.stringify(connections));
