@@ -3,7 +3,12 @@ import { createAccount } from "../support/accounts.ts";
 import { assertEquals } from "../support/assert.ts";
 import { noise } from "../support/file_bench.ts";
 import { Workspace } from "../support/holdfast.ts";
-import { processesCarrying, waitUntilGone } from "../support/processes.ts";
+import {
+  describeProcesses,
+  killProcesses,
+  processesCarrying,
+  waitUntilGone,
+} from "../support/processes.ts";
 import { programLine } from "../support/program.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
@@ -36,37 +41,30 @@ for (const [what, { target, sshd: options }] of Object.entries(WAYS)) {
       await Deno.mkdir(here);
       const big = noise(5_000_001);
       await Deno.writeFile(workspace.join("big"), big);
-      // Processes of their own: what waits for a mount that is stuck can only be killed.
-      const run = async (...words: string[]) => {
-        const { code, stdout, stderr } = await new Deno.Command("timeout", {
-          args: ["60", ...words],
-          env: await workspace.env(),
-          clearEnv: true,
-        }).output();
-        const [out, said] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-        assertEquals([code, said], [0, ""], words.join(" "));
-        return out;
-      };
-
       const there = `${account.home}/tree`;
-      await run("sshfs", "-o", `ssh_command=${ssh}`, `${target}:${there}`, here);
-      await using _mounted = {
-        async [Symbol.asyncDispose]() {
-          await new Deno.Command("umount", { args: ["-l", here], stderr: "null" }).output();
-        },
-      };
-      const script = `set -e; cd "$0"
+      // In a mount namespace of its own, or every one that another test makes meanwhile would hold the mount, too. And
+      // in processes of their own: what waits for a mount that is stuck can only be killed.
+      const script = `set -e; there=$1 here=$2 big=$3; sshfs -o ssh_command="$0" "$there" "$here"
+        (cd "$here"
         cat old; echo new >new; echo more >>new; mkdir -p deep/er; mv new deep/er/moved
-        cp "$1" big; cmp "$1" big; truncate -s 5 deep/er/moved; ln -s er/moved deep/link; cat deep/link; echo
+        cp "$big" big; cmp "$big" big; truncate -s 5 deep/er/moved; ln -s er/moved deep/link; cat deep/link; echo
         echo other >other; mv other old; cat old; chmod 640 old; touch -d @1000000000 old
-        touch gone; rm gone; mkdir empty; rmdir empty; ls -R`;
-      const said = await run("sh", "-c", script, here, workspace.join("big"));
+        touch gone; rm gone; mkdir empty; rmdir empty; ls -R)
+        umount "$here"`;
+      const words = ["unshare", "--mount", "sh", "-c", script, ssh, `${target}:${there}`, here];
+      const { code, stdout, stderr } = await new Deno.Command("timeout", {
+        args: ["60", ...words, workspace.join("big")],
+        env: await workspace.env(),
+        clearEnv: true,
+      }).output();
+      const [out, said] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+      const left = await waitUntilGone(() => processesCarrying(here));
+      await killProcesses(left);
+      assertEquals([code, said, describeProcesses(left)], [0, "", ""]);
       assertEquals(
-        said,
+        out,
         "old\nnew\nm\nother\n.:\nbig\ndeep\nold\n\n./deep:\ner\nlink\n\n./deep/er:\nmoved\n",
       );
-      await run("umount", here);
-      assertEquals(await waitUntilGone(() => processesCarrying(here)), []);
 
       // What was done there, not in a cache here.
       assertEquals(await Deno.readFile(`${there}/big`), big);
