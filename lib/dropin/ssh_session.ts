@@ -1,9 +1,9 @@
 /** Carries out a request of ssh's command line over the daemon's connections. The hot path of `holdfast ssh`. */
-import { drain, feed } from "../client/execute.ts";
+import { feed } from "../client/execute.ts";
 import { startProcess } from "../client/remote_process.ts";
 import { openSession, type SshOptions } from "../client/session.ts";
 import { makeBlocking } from "../client/make_blocking.ts";
-import type { ReceiveStream } from "../core/stream.ts";
+import { passOn } from "./pass_on.ts";
 import { processOptions, purposeOf, statusOf } from "./process_options.ts";
 import { planSession, SESSION_KEYWORDS, type SessionPlan } from "./session_plan.ts";
 import type { SshLog } from "./ssh_log.ts";
@@ -118,27 +118,13 @@ async function work(open: OpenWork): Promise<number> {
   if (process.stdin) void feed(process.stdin);
   const [status] = await Promise.all([
     process.exit,
-    show(process.stdout, Deno.stdout),
-    show(process.stderr, Deno.stderr),
+    passOn(process, {
+      stdout: Deno.stdout,
+      stderr: Deno.stderr,
+      isGone: (error) => error instanceof Deno.errors.BrokenPipe,
+    }),
   ]);
   return statusOf(status);
-}
-
-/**
- * Copies an output to ours. Where nobody reads that any more, standard output is closed for the command, too, and error
- * output goes nowhere; how the command takes it is its status.
- */
-async function show(
-  source: ReceiveStream,
-  output: typeof Deno.stdout | typeof Deno.stderr,
-): Promise<void> {
-  try {
-    await drain(source, output);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-    if (output === Deno.stdout) source.cancel();
-    else await drain(source, { write: async (bytes) => bytes.length });
-  }
 }
 
 function runsSomething({ work }: SessionPlan): boolean {

@@ -39,29 +39,37 @@ for (const runtime of ["deno", "node18", "bun", "none"] as const) {
         const [out, said] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
         return { code, out, said };
       };
-      const same = async (script: string) => {
-        const ours = await shell(script);
+      const same = async (script: string, ssh = line) => {
+        const ours = await shell(script, ssh);
         assertEquals(ours, await shell(script, `ssh -F ${workspace.config}`), script);
         return ours;
       };
+      // ssh itself, which asks the daemon for its session.
+      const held = `ssh -F ${workspace.config} -S ${workspace.dir}/ssh/%C`;
+      assertMatch((await shell("S -O check web1", held)).said, /^Master running/);
 
-      await t.step("a reader that leaves ends the command as a pipe does", async () => {
-        await same("S web1 yes | head -1; echo ${PIPESTATUS[0]}");
-        const { out } = await shell(`S web1 '${STUBBORN}' | head -1; echo \${PIPESTATUS[0]}`);
-        // Elsewhere it cannot be told by its output, and is ended.
-        assertEquals(out, runtime === "deno" ? "x\n9\n" : "x\n255\n");
-      });
+      for (const [way, ssh] of [["", line], [", ssh itself", held]]) {
+        await t.step(`a reader that leaves ends the command as a pipe does${way}`, async () => {
+          await same("S web1 yes | head -1; echo ${PIPESTATUS[0]}", ssh);
+          const script = `S web1 '${STUBBORN}' | head -1; echo \${PIPESTATUS[0]}`;
+          // Elsewhere it cannot be told by its output, and is ended.
+          const status = runtime === "deno" ? 9 : 255;
+          assertEquals((await shell(script, ssh)).out, `x\n${status}\n`);
+        });
 
-      await t.step("of error output it notices nothing", async () => {
-        // The reader is gone before the second line comes.
-        await shell(`mkfifo ${workspace.join("gone")}`);
-        const { out } = await same(
-          `S web1 'echo 1 >&2; read x; echo 2 >&2; echo 3 >&2; echo out; exit 3' ` +
-            `2> >(head -1 >/dev/null; exec >/dev/null; echo >${workspace.join("gone")}) ` +
-            `< <(cat ${workspace.join("gone")}); echo $?`,
-        );
-        assertEquals(out, "out\n3\n");
-      });
+        await t.step(`of error output it notices nothing${way}`, async () => {
+          // Its reader is gone before the second line comes.
+          const gone = workspace.join("gone");
+          await shell(`mkfifo ${gone}`);
+          const { out } = await same(
+            `S web1 'echo 1 >&2; read x; echo 2 >&2; echo 3 >&2; echo out; exit 3' ` +
+              `2> >(head -1 >/dev/null; exec >/dev/null; echo >${gone}) < <(cat ${gone}); echo $?`,
+            ssh,
+          );
+          assertEquals(out, "out\n3\n");
+          await Deno.remove(gone);
+        });
+      }
 
       await t.step("what cannot be written is said, where something can be said", async () => {
         const full = await shell("S web1 'echo lost; exit 3' >/dev/full");
