@@ -16,13 +16,15 @@ const READ = 200 * MB;
 const STILL = 20;
 
 const TARGETS = {
-  "a core": { runtimes: ["deno"], target: "web1" },
-  "a core behind sudo": { runtimes: ["deno"], target: "web1,sudo" },
-  "no runtime": { runtimes: [], target: "web1" },
+  "a core": { runtimes: ["deno"], target: "web1", program: "ours" },
+  "a core behind sudo": { runtimes: ["deno"], target: "web1,sudo", program: "ours" },
+  "no runtime": { runtimes: [], target: "web1", program: "ours" },
+  // Which asks the daemon for its session.
+  "a core, by ssh itself": { runtimes: ["deno"], target: "web1", program: "ssh" },
 } as const;
 
-for (const [what, { runtimes, target }] of Object.entries(TARGETS)) {
-  test.needs("sshd", "namespaces", "sudo")(
+for (const [what, { runtimes, target, program }] of Object.entries(TARGETS)) {
+  test.needs("sshd", "ssh", "namespaces", "sudo")(
     `dropin: an endless stream into a stopped reader grows no process, on ${what}`,
     async (t) => {
       await using sshd = await startSshd();
@@ -33,7 +35,9 @@ for (const [what, { runtimes, target }] of Object.entries(TARGETS)) {
       const gate = `${account.home}/gate`;
       await workspace.run("ssh", ["web1", `mkfifo ${gate}`]);
       const env = await workspace.env();
-      const ssh = `${programLine({ home: workspace.home })} ssh -F ${workspace.config} ${target}`;
+      const ours = `${programLine({ home: workspace.home })} ssh`;
+      const words = `-F ${workspace.config} -S ${workspace.dir}/ssh/%C ${target}`;
+      const ssh = `${program === "ours" ? ours : program} ${words}`;
       const start = (line: string, stdin: "null" | "piped" = "null") =>
         new Deno.Command("bash", {
           args: ["-c", line],
@@ -83,6 +87,8 @@ for (const [what, { runtimes, target }] of Object.entries(TARGETS)) {
         const { code, stdout } = await flow.output();
         assertEquals([code, new TextDecoder().decode(stdout)], [0, `${READ}\n`]);
       });
+
+      assertEquals(await sshd.logins(), 1);
     },
   );
 }
