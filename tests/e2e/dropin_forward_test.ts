@@ -2,6 +2,7 @@
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
 import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { waitUntilGone } from "../support/processes.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 import { BYTES, EchoServer, exchange, freePort, isAnswer } from "./forward_fixture.ts";
@@ -94,10 +95,8 @@ for (const runtime of ["deno", "none"] as const) {
       await t.step("-fN -L listens when it returns, and goes with the connection", async () => {
         const port = freePort();
         const target = targets.at(-1)!;
-        // What it leaves behind keeps its output open.
         const words = ["-q", "-fN", "-L", `${port}:${address}`, target];
-        await using started = await workspace.spawn("ssh", words);
-        assertEquals((await started.status).code, 0);
+        assertEquals((await workspace.run("ssh", words)).code, 0);
         assertEquals(await exchange(await Deno.connect({ hostname: "127.0.0.1", port })), true);
         const taken = ["-L", `127.0.0.1:${port}:h:1`, target, "echo on"];
         const without = await workspace.run("ssh", taken);
@@ -109,12 +108,8 @@ for (const runtime of ["deno", "none"] as const) {
         const strict = await workspace.run("ssh", ["-oExitOnForwardFailure=yes", ...taken]);
         assertEquals([strict.code, strict.stdout], [255, ""]);
         await workspace.run("disconnect", [target]);
-        // They end when the last process that has them does.
-        await Promise.all([
-          new Response(started.stdout).text(),
-          new Response(started.stderr).text(),
-          started.stdin.close().catch(() => {}),
-        ]);
+        const left = () => workspace.processes().filter(({ command }) => command.includes("-fN"));
+        assertEquals(await waitUntilGone(left), []);
       });
 
       await t.step("-R without a core is for the system's ssh", async () => {
