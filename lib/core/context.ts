@@ -65,7 +65,11 @@ export class Context {
       ping: { policy: "parents", handle: () => null },
       /** Services that are shipped on demand; resolves when they can be called. */
       load: { policy: "parents", handle: ({ module }) => this.#load(String(module)) },
-      detach: { policy: "parents", handle: () => this.#detach() },
+      /** With `id` it orders that child to: a child that was not ordered to by its parent is not believed. */
+      detach: {
+        policy: "parents",
+        handle: ({ id }) => id === undefined ? this.#detach() : router.detach(Number(id)),
+      },
       give: {
         policy: "parents",
         handle: ({ first, count, owner }) => ids.give(Number(first), Number(count), Number(owner)),

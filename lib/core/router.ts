@@ -56,7 +56,9 @@ export class Router {
     this.#mayAnnounce = options.mayAnnounce ?? (() => true);
     this.#handlers.set(ADD_ROUTE, this.#standard((frame, link) => this.#onAddRoute(frame, link)));
     this.setStandardHandler(DETACHING, ({ src }, link) => {
-      if (link?.peer === src) link.detached = true;
+      if (link?.peer !== src) return;
+      if (link.mayDetach) link.detached = true;
+      else this.#drop(link, "it says that it is detached, which nobody ordered");
     });
     this.#handlers.set(DEL_ROUTE, this.#standard((frame, link) => this.#onDelRoute(frame, link)));
   }
@@ -87,6 +89,19 @@ export class Router {
   /** Lets two contexts below this one, which is the nearest above both, send each other messages. */
   grant(a: number, b: number): void {
     this.#granted.add(`${a},${b}`).add(`${b},${a}`);
+  }
+
+  /** Orders a neighbour below to outlive its link: its own word, that it does, counts only then. */
+  async detach(id: number): Promise<void> {
+    const link = this.#routes.get(id);
+    if (link?.peer !== id) {
+      throw new HoldfastError(
+        "no_route",
+        `Cannot detach context ${id}: it is no child of this one`,
+      );
+    }
+    link.mayDetach = true;
+    await this.call(id, { service: "context", method: "detach" });
   }
 
   /**
