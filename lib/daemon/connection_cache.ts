@@ -88,7 +88,7 @@ export class ConnectionCache {
     }
     connection!.clients.add(client);
     const { provision } = steps.at(-1)!;
-    const context = await connection!.open(request.purpose ?? "command", { provision });
+    const context = await connection!.open(request.purpose ?? "command", { provision, signal });
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
   }
 

@@ -17,6 +17,7 @@ import {
   Connection,
   type ConnectionDetails,
   type ConnectionOptions,
+  type OpenOptions,
   type Purpose,
 } from "./connection.ts";
 import { bringPayload } from "./payload_way.ts";
@@ -48,6 +49,8 @@ export interface HopConnectionOptions extends ConnectionOptions {
 
 export class HopConnection extends Connection {
   readonly #options: HopConnectionOptions;
+  /** Those who wait for a context of it. */
+  #waiting = 0;
   /** What stands for it behind a host without a core. */
   #host: HostConnection | null = null;
   /** The built file was brought for it: a context that asks again and again gets it once. */
@@ -85,6 +88,23 @@ export class HopConnection extends Connection {
     throw new HoldfastError("connect", `${this.target}: its context connects to other hosts`);
   }
 
+  /** Once nobody waits for one that is still being made, it is given up, and so is what was started for it. */
+  override async open(purpose: Purpose, options?: OpenOptions): Promise<number> {
+    this.#waiting++;
+    try {
+      return await super.open(purpose, options);
+    } finally {
+      if (--this.#waiting === 0 && !this.#isMade) {
+        const text = `${this.target}: nobody waited for it any more`;
+        this.close(new HoldfastError("cancelled", text));
+      }
+    }
+  }
+
+  get #isMade(): boolean {
+    return this.#host !== null || this.#id !== 0;
+  }
+
   protected async contextFor(
     purpose: Purpose,
     reached: Promise<void>,
@@ -108,7 +128,7 @@ export class HopConnection extends Connection {
     const { tree, target, log } = this;
     const { above, method, argument, user, provision } = this.#options;
     const { router } = tree;
-    const parent = await above.open("hop", { provision });
+    const parent = await above.open("hop", { provision, signal: this.abort.signal });
     if (above.direct) return await this.#reachDirectly(above.direct);
     await tree.require(parent, "hops");
     if (this.reason) throw this.reason;

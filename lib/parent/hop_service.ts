@@ -108,14 +108,19 @@ class HopService {
       signal,
       ask: ({ prompt, attempt }) => put({ name, prompt, attempt }),
     });
-    const started = await bootstrap(router, child, { ...birth, deadline, keepsShell: provision })
+    const started = await bootstrap(router, child, {
+      ...birth,
+      deadline,
+      signal,
+      keepsShell: provision,
+    })
       .catch(async (error) => {
         if (!provision || !(error instanceof NoRuntime)) throw error;
         const exports = await this.#context.importer!.load("provision");
         const { provisionHop: run } = exports as { provisionHop: typeof provisionHop };
         const ask = (payload: string) => put({ payload });
         const join = (child: Child, { builtIn }: { builtIn: boolean }) =>
-          bootstrap(router, child, { ...birth, deadline, builtIn });
+          bootstrap(router, child, { ...birth, deadline, signal, builtIn });
         const { after } = error;
         return await run(child, { host, core, title, after, ask, signal, join });
       })
