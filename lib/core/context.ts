@@ -1,5 +1,6 @@
 /** One context as its services see it: where they run, whom they speak for, and what ends with it. */
 import { DETACHING } from "./constants.ts";
+import { detachChild } from "./detach_child.ts";
 import type { ProcessHost } from "./host.ts";
 import type { Importer } from "./importer.ts";
 import type { OwnedIds } from "./owned_ids.ts";
@@ -68,7 +69,7 @@ export class Context {
       /** With `id` it orders that child to: a child that was not ordered to by its parent is not believed. */
       detach: {
         policy: "parents",
-        handle: ({ id }) => id === undefined ? this.#detach() : router.detach(Number(id)),
+        handle: ({ id }) => id === undefined ? this.#detach() : detachChild(router, Number(id)),
       },
       give: {
         policy: "parents",

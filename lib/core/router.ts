@@ -91,19 +91,6 @@ export class Router {
     this.#granted.add(`${a},${b}`).add(`${b},${a}`);
   }
 
-  /** Orders a neighbour below to outlive its link: its own word, that it does, counts only then. */
-  async detach(id: number): Promise<void> {
-    const link = this.#routes.get(id);
-    if (link?.peer !== id) {
-      throw new HoldfastError(
-        "no_route",
-        `Cannot detach context ${id}: it is no child of this one`,
-      );
-    }
-    link.mayDetach = true;
-    await this.call(id, { service: "context", method: "detach" });
-  }
-
   /**
    * Gives up a context that does not answer: whoever waits for it is told. What it still says, should it come back, is
    * nobody's fault and counts against no link.

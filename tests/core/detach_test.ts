@@ -9,6 +9,7 @@ import { ReceiveStream } from "../../lib/core/stream.ts";
 import { coreSource } from "../../lib/sources/core_source.ts";
 import { bootstrap } from "../../lib/parent/bootstrap.ts";
 import { firstStage } from "../../lib/parent/first_stage.ts";
+import { detachChild } from "../../lib/core/detach_child.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "../support/assert.ts";
 import { star, turn } from "../support/fenced_link.ts";
@@ -28,7 +29,7 @@ async function leave(fifo: string, { detach }: { detach: boolean }) {
     core,
     endGrace: 1,
   });
-  if (detach) await router.detach(1);
+  if (detach) await detachChild(router, 1);
   const stdout = ReceiveStream.open(router, 1);
   const stderr = ReceiveStream.open(router, 1);
   const args = {
@@ -96,8 +97,8 @@ test("detach: only the neighbour that was ordered to is believed, and only of it
   await using tree = star();
   const [ordered, other] = [7, 8].map((id) => tree.child(id));
   tree.router.addRoute(20, other.link);
-  tree.router.detach(7).catch(() => {});
-  const error = await assertRejects(() => tree.router.detach(20), HoldfastError);
+  detachChild(tree.router, 7).catch(() => {});
+  const error = await assertRejects(() => detachChild(tree.router, 20), HoldfastError);
   assertEquals(error.kind, "no_route");
   other.send({ handle: DETACHING });
   other.send({ src: 20, auth: 20, handle: DETACHING });
