@@ -13,7 +13,11 @@ export type StartServices = (context: Context) => Started;
 export interface Started {
   /** By name; each name once in a context. */
   services: Record<string, Service>;
-  /** Resolves when what they run has ended and is cleaned up. */
+  /** The context was detached: it passes that on to those behind it. */
+  detach?(): void;
+  /** Resolves when what they run has ended by itself. */
+  finish?(): Promise<void>;
+  /** Ends what they run; resolves when that is cleaned up. */
   close?(): Promise<void>;
 }
 
@@ -48,7 +52,7 @@ export class Context {
   readonly owner: string;
   readonly importer: Importer | null;
   readonly core: CoreToSend | null;
-  /** It outlives the link to its parent, until what it runs has ended. */
+  /** It outlives the link to its parent, until what runs in it and behind it has ended. */
   detached = false;
   readonly #services: Record<string, Service> = {};
   readonly #started: Started[] = [];
@@ -71,6 +75,14 @@ export class Context {
         policy: "parents",
         handle: ({ id }) => id === undefined ? this.#detach() : detachChild(router, Number(id)),
       },
+      /** Asked by a parent that waits for it to finish, and stays until then. */
+      finish: {
+        policy: "parents",
+        handle: () => {
+          this.detached = false;
+          return this.finish();
+        },
+      },
       give: {
         policy: "parents",
         handle: ({ first, count, owner }) => ids.give(Number(first), Number(count), Number(owner)),
@@ -86,13 +98,19 @@ export class Context {
     Object.assign(this.#services, started.services);
   }
 
-  /** Ends what the services run; of a detached context, resolves when that has ended by itself. */
+  /** Resolves when what the services run, here and in contexts behind it, has ended by itself. */
+  async finish(): Promise<void> {
+    await Promise.all(this.#started.map((started) => started.finish?.()));
+  }
+
+  /** Ends what the services run. */
   async close(): Promise<void> {
     await Promise.all(this.#started.map((started) => started.close?.()));
   }
 
   #detach(): void {
     this.detached = true;
+    for (const started of this.#started) started.detach?.();
     this.router.send({ dst: this.router.parentIds[0], handle: DETACHING, replyTo: 0 });
   }
 

@@ -1,5 +1,5 @@
 /** The core's entry in a remote context: greets its parent, serves it, and ends with its link. */
-import { FORWARD_LOG, SHUTDOWN } from "./constants.ts";
+import { DEL_ROUTE, FORWARD_LOG, SHUTDOWN } from "./constants.ts";
 import { Context } from "./context.ts";
 import { CORE_MODULES } from "./core_modules.ts";
 import { HoldfastError } from "./errors.ts";
@@ -60,8 +60,16 @@ async function main({ source, inflate }: FirstStage): Promise<void> {
   const context = new Context({ router, host, name, owner, importer, core, ids });
   router.onGone((id) => ids.release(id));
   context.start(startProcesses);
+  /** It was told to end while it was detached. */
+  let goesOn = false;
   router.setStandardHandler(SHUTDOWN, ({ auth }) => {
-    if (router.hasParentAuthority(auth)) link.close(null);
+    if (!router.hasParentAuthority(auth)) return;
+    if (!context.detached) return link.close(null);
+    goesOn = true;
+    // The parent sees others leave as their process ends.
+    const left = { ids: [id], kind: "disconnected", description: "it goes on by itself" };
+    router.sendJson({ dst: parents[0], handle: DEL_ROUTE, replyTo: 0 }, left);
+    void link.flush().then(() => link.close(null));
   });
   await link.run({
     onFrame: (frame) => router.receive(frame, link),
@@ -71,6 +79,7 @@ async function main({ source, inflate }: FirstStage): Promise<void> {
         error ?? new HoldfastError("disconnected", "the parent is gone"),
       ),
   }, rest);
+  if (goesOn || context.detached) await context.finish();
   await context.close();
 }
 

@@ -3,6 +3,7 @@
  * routes to it from then on. Shipped to a context the first time it opens one.
  */
 import type { Context, StartServices } from "../core/context.ts";
+import { detachChild } from "../core/detach_child.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { Child } from "../core/host.ts";
 import type { Json, JsonObject } from "../core/json.ts";
@@ -52,6 +53,8 @@ export const start: StartServices = (context) => {
     services: {
       hop: { open: { policy: "parents", handle: (args, call) => hops.open(args, call) } },
     },
+    detach: () => hops.detach(),
+    finish: () => hops.finish(),
     close: () => hops.close(),
   };
 };
@@ -130,12 +133,33 @@ class HopService {
     this.#children.set(started.link, started.ended);
     void started.ended.then(() => this.#children.delete(started.link));
     if (signal.aborted) started.link.close(null);
+    else if (this.#context.detached) this.#detach(started.link);
     return { runtime: started.runtime };
   }
 
-  /** Ends the children, which end theirs; a detached context keeps them until they end. */
+  /** Detaches the children, too: the daemon may end them one by one, before this context. */
+  detach(): void {
+    for (const link of this.#children.keys()) this.#detach(link);
+  }
+
+  #detach({ peer }: Link): void {
+    // One that does not answer is not detached.
+    detachChild(this.#context.router, peer).catch(() => {});
+  }
+
+  /** Ends each child as soon as nothing runs in it any more, nor behind it; resolves when there is none. */
+  async finish(): Promise<void> {
+    const request = { service: "context", method: "finish" };
+    const finish = async (link: Link): Promise<void> => {
+      // One that went away has finished, too.
+      await this.#context.router.call(link.peer, request).catch(() => {});
+      link.close(null);
+    };
+    await Promise.all([...this.#children.keys()].map(finish));
+  }
+
+  /** Ends the children, which end theirs. */
   async close(): Promise<void> {
-    if (this.#context.detached) await Promise.all(this.#children.values());
     this.#closing.abort();
     const ends = [...this.#children.values()];
     for (const link of this.#children.keys()) link.close(null);
