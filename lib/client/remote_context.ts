@@ -72,14 +72,17 @@ export class Context implements Caller {
   readonly #modules: Map<string, Promise<string>> = new Map();
   #chains = 0;
 
-  constructor(session: Session, { id, request }: { id: number; request: OpenRequest }) {
+  constructor(
+    session: Session,
+    { id, target, request }: { id: number; target: string; request: OpenRequest },
+  ) {
     this.#session = session;
     this.#id = id;
     this.#request = request;
-    this.target = request.target;
+    this.target = target;
   }
 
-  /** What opened it, for contexts behind it. */
+  /** What opened it, for contexts behind it; the passwords that were given are in it. */
   get request(): OpenRequest {
     return this.#request;
   }
