@@ -57,9 +57,9 @@ export async function openRouter(): Promise<Router> {
 /**
  * - Shared: contexts are the ones that the command line and other programs hold, by what leads to them.
  * - Held: a context stays open for as long as this router does, and for the daemon's idle timeout after it.
- * - Behind: what is opened `via` a context goes through that very one; each hop has its own options and password.
+ * - Behind: what is opened `via` a context goes through its connection; each hop has its own options and password.
  * - Each method rejects with a HoldfastError that names the hop: `usage`, `connect`, `host_key`, `auth`, `permission`,
- *   `not_found`, `bootstrap`, `timeout`; `cancelled` or what the signal's reason is when it was given up.
+ *   `not_found`, `bootstrap`, `timeout`; `cancelled` when it was given up.
  */
 export class Router implements AsyncDisposable {
   readonly #session: Session;
