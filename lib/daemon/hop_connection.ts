@@ -51,6 +51,8 @@ export class HopConnection extends Connection {
   readonly #options: HopConnectionOptions;
   /** Those who wait for a context of it. */
   #waiting = 0;
+  /** Aborted when they have all left before it was made. */
+  readonly #unwanted = new AbortController();
   /** What stands for it behind a host without a core. */
   #host: HostConnection | null = null;
   /** The built file was brought for it: a context that asks again and again gets it once. */
@@ -96,6 +98,7 @@ export class HopConnection extends Connection {
     } finally {
       if (--this.#waiting === 0 && !this.#isMade) {
         const text = `${this.target}: nobody waited for it any more`;
+        this.#unwanted.abort();
         this.close(new HoldfastError("cancelled", text));
       }
     }
@@ -128,7 +131,7 @@ export class HopConnection extends Connection {
     const { tree, target, log } = this;
     const { above, method, argument, user, provision } = this.#options;
     const { router } = tree;
-    const parent = await above.open("hop", { provision, signal: this.abort.signal });
+    const parent = await above.open("hop", { provision, signal: this.#unwanted.signal });
     if (above.direct) return await this.#reachDirectly(above.direct);
     await tree.require(parent, "hops");
     if (this.reason) throw this.reason;
