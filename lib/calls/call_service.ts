@@ -10,7 +10,7 @@ import { FunctionCalls } from "./function_calls.ts";
 export const start: StartServices = (context) => {
   const calls = new FunctionCalls(context.router, (id) => context.importer!.load(id));
   forwardOutput(context);
-  return { services: {}, finish: () => calls.finish() };
+  return { services: {}, close: async () => void (context.detached && await calls.finish()) };
 };
 
 /**

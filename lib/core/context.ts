@@ -1,6 +1,5 @@
 /** One context as its services see it: where they run, whom they speak for, and what ends with it. */
 import { DETACHING } from "./constants.ts";
-import { detachChild } from "./detach_child.ts";
 import type { ProcessHost } from "./host.ts";
 import type { Importer } from "./importer.ts";
 import type { OwnedIds } from "./owned_ids.ts";
@@ -15,9 +14,7 @@ export interface Started {
   services: Record<string, Service>;
   /** The context was detached: it passes that on to those behind it. */
   detach?(): void;
-  /** Resolves when what they run has ended by itself. */
-  finish?(): Promise<void>;
-  /** Ends what they run; resolves when that is cleaned up. */
+  /** Resolves when what they run has ended and is cleaned up. */
   close?(): Promise<void>;
 }
 
@@ -52,7 +49,7 @@ export class Context {
   readonly owner: string;
   readonly importer: Importer | null;
   readonly core: CoreToSend | null;
-  /** It outlives the link to its parent, until what runs in it and behind it has ended. */
+  /** It outlives the link to its parent, until what it runs has ended. */
   detached = false;
   readonly #services: Record<string, Service> = {};
   readonly #started: Started[] = [];
@@ -70,19 +67,7 @@ export class Context {
       ping: { policy: "parents", handle: () => null },
       /** Services that are shipped on demand; resolves when they can be called. */
       load: { policy: "parents", handle: ({ module }) => this.#load(String(module)) },
-      /** With `id` it orders that child to: a child that was not ordered to by its parent is not believed. */
-      detach: {
-        policy: "parents",
-        handle: ({ id }) => id === undefined ? this.#detach() : detachChild(router, Number(id)),
-      },
-      /** Asked by a parent that waits for it to finish, and stays until then. */
-      finish: {
-        policy: "parents",
-        handle: () => {
-          this.detached = false;
-          return this.finish();
-        },
-      },
+      detach: { policy: "parents", handle: () => this.#detach() },
       give: {
         policy: "parents",
         handle: ({ first, count, owner }) => ids.give(Number(first), Number(count), Number(owner)),
@@ -98,12 +83,7 @@ export class Context {
     Object.assign(this.#services, started.services);
   }
 
-  /** Resolves when what the services run, here and in contexts behind it, has ended by itself. */
-  async finish(): Promise<void> {
-    await Promise.all(this.#started.map((started) => started.finish?.()));
-  }
-
-  /** Ends what the services run. */
+  /** Ends what the services run; of a detached context, resolves when that has ended by itself. */
   async close(): Promise<void> {
     await Promise.all(this.#started.map((started) => started.close?.()));
   }

@@ -60,16 +60,12 @@ async function main({ source, inflate }: FirstStage): Promise<void> {
   const context = new Context({ router, host, name, owner, importer, core, ids });
   router.onGone((id) => ids.release(id));
   context.start(startProcesses);
-  /** It was told to end while it was detached. */
-  let goesOn = false;
   router.setStandardHandler(SHUTDOWN, ({ auth }) => {
     if (!router.hasParentAuthority(auth)) return;
     if (!context.detached) return link.close(null);
-    goesOn = true;
-    // The parent sees others leave as their process ends.
-    const left = { ids: [id], kind: "disconnected", description: "it goes on by itself" };
+    // The parent sees others leave as their process ends; of this one it closes the link.
+    const left = { ids: [id], kind: "disconnected", description: "detached" };
     router.sendJson({ dst: parents[0], handle: DEL_ROUTE, replyTo: 0 }, left);
-    void link.flush().then(() => link.close(null));
   });
   await link.run({
     onFrame: (frame) => router.receive(frame, link),
@@ -79,7 +75,6 @@ async function main({ source, inflate }: FirstStage): Promise<void> {
         error ?? new HoldfastError("disconnected", "the parent is gone"),
       ),
   }, rest);
-  if (goesOn || context.detached) await context.finish();
   await context.close();
 }
 

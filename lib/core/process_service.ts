@@ -38,11 +38,7 @@ interface Running {
 
 export const start: StartServices = (context) => {
   const processes = new ProcessService(context);
-  return {
-    services: { process: processes.service },
-    finish: () => processes.finish(),
-    close: () => processes.close(),
-  };
+  return { services: { process: processes.service }, close: () => processes.close() };
 };
 
 export class ProcessService {
@@ -76,11 +72,6 @@ export class ProcessService {
         },
       },
     };
-  }
-
-  /** Resolves when every process has ended. */
-  async finish(): Promise<void> {
-    await Promise.allSettled([...this.#running.values()].map(({ done }) => done));
   }
 
   /** Ends every process that may not outlive its caller; resolves when they are gone. */

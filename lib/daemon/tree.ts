@@ -1,11 +1,11 @@
 /** The tree of contexts below the daemon: its router, the ids in it, and the modules that contexts were given. */
 import { ALLOCATE_ID, FIRST_DYNAMIC_HANDLE } from "../core/constants.ts";
 import { CORE_MODULES } from "../core/core_modules.ts";
-import { detachChild } from "../core/detach_child.ts";
 import { HoldfastError } from "../core/errors.ts";
 import { Importer } from "../core/importer.ts";
 import type { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
+import { detachChild } from "../parent/detach_child.ts";
 import { ModuleCompiler } from "../sources/module_compiler.ts";
 import { isOwnModule, type OwnModule, ownModule } from "../sources/own_modules.ts";
 import { ContextIds, RANGE } from "./context_ids.ts";
@@ -136,7 +136,7 @@ export class Tree {
     const parent = this.ids.ownerOf(context);
     if (parent === undefined) return await detachChild(this.router, context);
     const args = { id: context };
-    await this.router.call(parent, { service: "context", method: "detach", args });
+    await this.router.call(parent, { service: "hop", method: "detach", args });
   }
 
   #needCore(context: number, action: string): void {

@@ -3,13 +3,13 @@
  * routes to it from then on. Shipped to a context the first time it opens one.
  */
 import type { Context, StartServices } from "../core/context.ts";
-import { detachChild } from "../core/detach_child.ts";
 import { HoldfastError } from "../core/errors.ts";
 import type { Child } from "../core/host.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import type { Link } from "../core/link.ts";
 import type { Call } from "../core/service.ts";
 import { birthGreeting, bootstrap, NoRuntime } from "./bootstrap.ts";
+import { detachChild } from "./detach_child.ts";
 import { contextTitle, firstStage } from "./first_stage.ts";
 import { openHop } from "./open_hop.ts";
 import type { provisionHop } from "./provision_service.ts";
@@ -51,10 +51,15 @@ export const start: StartServices = (context) => {
   const hops = new HopService(context);
   return {
     services: {
-      hop: { open: { policy: "parents", handle: (args, call) => hops.open(args, call) } },
+      hop: {
+        open: { policy: "parents", handle: (args, call) => hops.open(args, call) },
+        detach: {
+          policy: "parents",
+          handle: ({ id }) => detachChild(context.router, Number(id)),
+        },
+      },
     },
     detach: () => hops.detach(),
-    finish: () => hops.finish(),
     close: () => hops.close(),
   };
 };
@@ -137,7 +142,7 @@ class HopService {
     return { runtime: started.runtime };
   }
 
-  /** Detaches the children, too: the daemon may end them one by one, before this context. */
+  /** Detaches the children, too: each goes on until what it runs has ended. */
   detach(): void {
     for (const link of this.#children.keys()) this.#detach(link);
   }
@@ -147,18 +152,7 @@ class HopService {
     detachChild(this.#context.router, peer).catch(() => {});
   }
 
-  /** Ends each child as soon as nothing runs in it any more, nor behind it; resolves when there is none. */
-  async finish(): Promise<void> {
-    const request = { service: "context", method: "finish" };
-    const finish = async (link: Link): Promise<void> => {
-      // One that went away has finished, too.
-      await this.#context.router.call(link.peer, request).catch(() => {});
-      link.close(null);
-    };
-    await Promise.all([...this.#children.keys()].map(finish));
-  }
-
-  /** Ends the children, which end theirs. */
+  /** Ends the children, which end theirs, or go on when they are detached. */
   async close(): Promise<void> {
     this.#closing.abort();
     const ends = [...this.#children.values()];

@@ -136,7 +136,7 @@ for (const runtime of ["deno", "node", "bun"] as const) {
 }
 
 hosts()(
-  "detach: the subtree ends with the process of its context, which can be told to",
+  "detach: a context ends when its process is told to, which ps shows by its name",
   async () => {
     await using world = await makeWorld();
     const { workspace, account } = world;
@@ -144,19 +144,22 @@ hosts()(
     const { root, deep } = await world.open(router);
     const daemon = await world.daemon();
     await root.detach();
-    const lasting = await startLasting(deep, { router, path: `${account.home}/deep` });
-    const pid = await pidOf(root);
+    const first = await startLasting(root, { router, path: `${account.home}/first` });
+    const second = await startLasting(deep, { router, path: `${account.home}/second` });
     await workspace.run("stop");
-    await lasting.failed;
-    const named = world.behind(daemon).filter(({ command }) => command.includes("web1,sudo ("));
-    assertEquals(named.some((info) => info.pid === pid), true);
-    assertEquals(runs(lasting.pid), true);
-    Deno.kill(pid, "SIGTERM");
-    await until(() => !runs(lasting.pid));
-    const left = await waitUntilGone(() => world.behind(daemon));
-    assertEquals(left.map(({ command }) => command), []);
-    // What the function itself had started is not the context's to end.
-    await Deno.writeTextFile(`${account.home}/deep.gate`, "go\n");
+    for (const { failed } of [first, second]) await failed;
+    for (const [{ pid }, name] of [[first, "web1,sudo"], [second, "web1,sudo,local"]] as const) {
+      const named = () =>
+        world.behind(daemon).filter(({ command }) => command.includes(`holdfast: ${name} (`));
+      assert(named().some((info) => info.pid === pid));
+      Deno.kill(pid, "SIGTERM");
+      assertEquals((await waitUntilGone(named)).length, 0);
+      assertEquals([runs(first.pid), runs(second.pid)], [false, name === "web1,sudo"]);
+    }
+    // What the functions themselves had started is not the contexts' to end.
+    for (const name of ["first", "second"]) {
+      await Deno.writeTextFile(`${account.home}/${name}.gate`, "go\n");
+    }
   },
 );
 

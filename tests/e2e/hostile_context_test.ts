@@ -113,12 +113,12 @@ const ATTACKS: { name: string; frames: string; cut: boolean; says?: string }[] =
   {
     name: "the claim that it is detached, for itself and for others",
     cut: false,
-    says: "it says that it is detached, which nobody ordered",
+    says: "nobody ordered it to detach",
     frames: `
       for (let id = 0; id < 40; id++) {
         send({ handle: ${DETACHING} });
         send({ src: id, auth: id, handle: ${DETACHING} });
-        send({ handle: ${CALL_SERVICE}, reply: 1000, body: { service: "context", method: "detach", args: { id: me } } });
+        send({ handle: ${CALL_SERVICE}, reply: 1000, body: { service: "routing", method: "detach", args: { context: me } } });
       }`,
   },
   {
