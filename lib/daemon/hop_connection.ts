@@ -51,6 +51,7 @@ export class HopConnection extends Connection {
   readonly #options: HopConnectionOptions;
   /** Those who wait for a context of it. */
   #waiting = 0;
+  #made = false;
   /** Aborted when they have all left before it was made. */
   readonly #unwanted = new AbortController();
   /** What stands for it behind a host without a core. */
@@ -96,16 +97,12 @@ export class HopConnection extends Connection {
     try {
       return await super.open(purpose, options);
     } finally {
-      if (--this.#waiting === 0 && !this.#isMade) {
+      if (--this.#waiting === 0 && !this.#made) {
         const text = `${this.target}: nobody waited for it any more`;
         this.#unwanted.abort();
         this.close(new HoldfastError("cancelled", text));
       }
     }
-  }
-
-  get #isMade(): boolean {
-    return this.#host !== null || this.#id !== 0;
   }
 
   protected async contextFor(
@@ -128,6 +125,11 @@ export class HopConnection extends Connection {
   }
 
   protected async reach(): Promise<void> {
+    await this.#make();
+    this.#made = true;
+  }
+
+  async #make(): Promise<void> {
     const { tree, target, log } = this;
     const { above, method, argument, user, provision } = this.#options;
     const { router } = tree;

@@ -10,13 +10,14 @@ const GRACE = 2000;
  */
 export async function endChild(child: Child): Promise<void> {
   child.stdin.close().catch(() => {});
-  child.stdout.cancel();
-  child.stderr.cancel();
-  // Not at once KILL: su and sudo hand TERM on to what they run.
+  // Not at once KILL: su and sudo hand TERM on to what they run. And before the output is given up: without a core it is
+  // there that a process says whom to signal.
   child.kill("SIGTERM");
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise((resolve) => timer = setTimeout(resolve, GRACE));
   await Promise.race([child.exit, late]);
   clearTimeout(timer);
+  child.stdout.cancel();
+  child.stderr.cancel();
   if (await child.isAlive()) child.kill("SIGKILL");
 }

@@ -129,3 +129,17 @@ hosts("given up hop: as another user it ends with its input", async () => {
   await kill(client, "SIGTERM");
   assertEquals(await gone(pid), true);
 });
+
+hosts("given up hop: behind a host without a runtime, its tool is ended", async () => {
+  await using sshd = await startSshd();
+  await using account = await createAccount({ place: "path" });
+  const tool = `#!/bin/sh\necho $$ >"$HOME/new" && mv "$HOME/new" "$HOME/waits"\nexec sleep 1000\n`;
+  await account.write("tools/docker", tool, { mode: 0o755 });
+  await using workspace = await Workspace.create();
+  await workspace.addHost("web1", { user: account.name, port: sshd.port });
+  await workspace.trust(sshd);
+  await using client = await workspace.spawn("exec", ["web1,docker=web", "true"]);
+  const pid = await waiting(account);
+  await kill(client, "SIGKILL");
+  assertEquals(await gone(pid), true);
+});

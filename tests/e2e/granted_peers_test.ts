@@ -102,7 +102,7 @@ hosts("granted peers: siblings, cousins and strangers behind two hosts", async (
       ["context.ping", {}],
       ["context.load", { module: "hops" }],
       ["context.detach", {}],
-      ["context.finish", {}],
+      ["context.give", { first: 100, count: 1, owner: below }],
       ["context.grant", { a: root, b: other }],
       ["hop.open", { id: 9999, method: "local", name: "x", ask: 1000, deadline: 1000 }],
     ];
