@@ -4,6 +4,7 @@
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Host } from "../core/host.ts";
+import { untilAborted } from "../core/until_aborted.ts";
 import type { Ask } from "../master/ask.ts";
 import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import type { DialledTransport } from "../master/endpoint.ts";
@@ -54,6 +55,13 @@ export interface ConnectionStatus {
   /** Bytes over the core's link. */
   received: number;
   sent: number;
+}
+
+export interface OpenOptions {
+  /** Whether it is given a runtime when it lacks one. */
+  provision?: ProvisionPolicy;
+  /** Gives up waiting. */
+  signal?: AbortSignal;
 }
 
 /** What a kind of connection knows of itself. */
@@ -138,11 +146,12 @@ export abstract class Connection {
   /** The context to use for `purpose`. Rejects with why the target cannot be reached. */
   async open(
     purpose: Purpose,
-    { provision = "never" }: { provision?: ProvisionPolicy } = {},
+    { provision = "never", signal }: OpenOptions = {},
   ): Promise<number> {
     this.#reached ??= this.#reach();
     try {
-      const context = await this.contextFor(purpose, this.#reached, provision);
+      const opening = this.contextFor(purpose, this.#reached, provision);
+      const context = await (signal ? untilAborted(opening, signal) : opening);
       if (this.reason) throw this.reason;
       if (purpose !== "hop") this.#prepareForMore(context);
       return context;

@@ -94,7 +94,7 @@ export class ConnectionCache {
     connection!.clients.add(client);
     const last = steps.at(-1)!;
     const { provision } = last;
-    const context = await connection!.open(request.purpose ?? "command", { provision });
+    const context = await connection!.open(request.purpose ?? "command", { provision, signal });
     const settings = last.kind === "host" ? last.settings : undefined;
     this.#options.onHeld({ connection: connection!, settings, request, hops: steps.length });
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };

@@ -14,6 +14,7 @@ import {
   Connection,
   type ConnectionDetails,
   type ConnectionOptions,
+  type OpenOptions,
   type Purpose,
 } from "./connection.ts";
 import { contextHost } from "./context_host.ts";
@@ -48,6 +49,11 @@ export interface HopConnectionOptions extends ConnectionOptions {
 export class HopConnection extends Connection {
   readonly #options: HopConnectionOptions;
   readonly #questions: HopQuestions;
+  /** Those who wait for a context of it. */
+  #waiting = 0;
+  #made = false;
+  /** Aborted when they have all left before it was made. */
+  readonly #unwanted = new AbortController();
   /** What stands for it where there is no core. */
   #host: HostConnection | null = null;
   /** That is so because none runs behind the context before it, which was not to be changed, or could not. */
@@ -92,6 +98,20 @@ export class HopConnection extends Connection {
     throw new HoldfastError("connect", `${this.target}: its context connects to other hosts`);
   }
 
+  /** Once nobody waits for one that is still being made, it is given up, and so is what was started for it. */
+  override async open(purpose: Purpose, options?: OpenOptions): Promise<number> {
+    this.#waiting++;
+    try {
+      return await super.open(purpose, options);
+    } finally {
+      if (--this.#waiting === 0 && !this.#made) {
+        const text = `${this.target}: nobody waited for it any more`;
+        this.#unwanted.abort();
+        this.close(new HoldfastError("cancelled", text));
+      }
+    }
+  }
+
   protected async contextFor(
     purpose: Purpose,
     reached: Promise<void>,
@@ -112,9 +132,14 @@ export class HopConnection extends Connection {
   }
 
   protected async reach(): Promise<void> {
+    await this.#make();
+    this.#made = true;
+  }
+
+  async #make(): Promise<void> {
     const { tree, target, log } = this;
     const { above, provision } = this.#options;
-    const parent = await above.open("hop", { provision });
+    const parent = await above.open("hop", { provision, signal: this.#unwanted.signal });
     if (above.direct) return await this.#reachDirectly(above.direct);
     await tree.require(parent, "hops");
     if (this.reason) throw this.reason;

@@ -10,6 +10,7 @@ import type { Link } from "../core/link.ts";
 import type { Call } from "../core/service.ts";
 import { birthGreeting, bootstrap, NoRuntime } from "./bootstrap.ts";
 import { CONNECTION_METHODS } from "./connection_methods.ts";
+import { detachChild } from "./detach_child.ts";
 import { contextTitle, firstStage } from "./first_stage.ts";
 import { openHop } from "./open_hop.ts";
 import type { provisionHop } from "./provision_service.ts";
@@ -57,8 +58,15 @@ export const start: StartServices = (context) => {
   const hops = new HopService(context);
   return {
     services: {
-      hop: { open: { policy: "parents", handle: (args, call) => hops.open(args, call) } },
+      hop: {
+        open: { policy: "parents", handle: (args, call) => hops.open(args, call) },
+        detach: {
+          policy: "parents",
+          handle: ({ id }) => detachChild(context.router, Number(id)),
+        },
+      },
     },
+    detach: () => hops.detach(),
     close: () => hops.close(),
   };
 };
@@ -115,14 +123,19 @@ class HopService {
       signal,
       ask: ({ prompt, attempt }) => put({ name, prompt, attempt }),
     });
-    const started = await bootstrap(router, child, { ...birth, deadline, keepsShell: provision })
+    const started = await bootstrap(router, child, {
+      ...birth,
+      deadline,
+      signal,
+      keepsShell: provision,
+    })
       .catch(async (error) => {
         if (!provision || !(error instanceof NoRuntime)) throw error;
         const exports = await this.#context.importer!.load("provision");
         const { provisionHop: run } = exports as { provisionHop: typeof provisionHop };
         const ask = (payload: string) => put({ payload });
         const join = (child: Child, { builtIn }: { builtIn: boolean }) =>
-          bootstrap(router, child, { ...birth, deadline, builtIn });
+          bootstrap(router, child, { ...birth, deadline, signal, builtIn });
         const { after } = error;
         const fleeting = CONNECTION_METHODS[method].fleeting?.({ argument });
         return await run(child, { host, core, title, after, ask, signal, join, fleeting });
@@ -136,12 +149,22 @@ class HopService {
     this.#children.set(started.link, started.ended);
     void started.ended.then(() => this.#children.delete(started.link));
     if (signal.aborted) started.link.close(null);
+    else if (this.#context.detached) this.#detach(started.link);
     return { runtime: started.runtime } satisfies HopOpened;
   }
 
-  /** Ends the children, which end theirs; a detached context keeps them until they end. */
+  /** Detaches the children, too: each goes on until what it runs has ended. */
+  detach(): void {
+    for (const link of this.#children.keys()) this.#detach(link);
+  }
+
+  #detach({ peer }: Link): void {
+    // One that does not answer is not detached.
+    detachChild(this.#context.router, peer).catch(() => {});
+  }
+
+  /** Ends the children, which end theirs, or go on when they are detached. */
   async close(): Promise<void> {
-    if (this.#context.detached) await Promise.all(this.#children.values());
     this.#closing.abort();
     const ends = [...this.#children.values()];
     for (const link of this.#children.keys()) link.close(null);

@@ -65,6 +65,7 @@ export async function provisionHop(
   };
   signal.addEventListener("abort", end);
   try {
+    if (signal.aborted) throw new HoldfastError("cancelled", "nobody wants it any more");
     await new ProvisionShell(child, { heard: after }).ready();
     const { become, ...place } = await provision(child, {
       host,

@@ -208,7 +208,9 @@ export class ToolTalk {
     const asked = ask({ hop, prompt, attempt: this.#questions }, { signal });
     const password = await Promise.race([asked, this.#broken]);
     if (password === null) {
-      const text = "it wants a password, and nobody can be asked; use --password-command";
+      const text = this.#questions > 1
+        ? `${REFUSED}, and nobody can be asked for another`
+        : "it wants a password, and nobody can be asked; use --password-command";
       throw new HoldfastError("auth", text);
     }
     this.#wind();
