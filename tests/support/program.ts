@@ -3,6 +3,7 @@
  * the place of it, for a user who has no Deno. `scripts/test.ts` builds it and sets the variable.
  */
 
+import { describeProcesses, type ProcessInfo } from "./processes.ts";
 import { tempBase } from "./temp.ts";
 import { searchPath } from "./tools.ts";
 
@@ -53,6 +54,28 @@ export function programEnvironment(denoDir: string): Record<string, string> {
   // One copy for all homes of a test file.
   const name = VARIANT === "relocated" ? "XDG_CACHE_HOME" : "XDG_RUNTIME_DIR";
   return { PATH, [name]: shared ??= makeShared() };
+}
+
+/**
+ * What shows that the built file was not run as it was to be, by the processes that it has left in the background for the
+ * user of a home; null if nothing does.
+ */
+export function findForeign(home: string, processes: ProcessInfo[]): string | null {
+  if (VARIANT === undefined) return null;
+  const machines = Deno.realPathSync(Deno.execPath());
+  const foreign = processes.filter(({ pid }) => executableOf(pid) === machines);
+  if (foreign.length > 0) return `this machine's Deno runs ${describeProcesses(foreign)}`;
+  const unpacked = namesIn(`${home}/.cache/holdfast`).length;
+  const wrong = VARIANT === "empty-home" ? processes.length > 0 && unpacked !== 1 : unpacked > 0;
+  return wrong ? `${VARIANT}: it was unpacked ${unpacked} times into the home` : null;
+}
+
+function executableOf(pid: number): string | null {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return null; // gone meanwhile
+  }
 }
 
 const BUILT = `${REPOSITORY}/dist/holdfast`;
