@@ -109,6 +109,9 @@ unpack() {
 }
 
 self=$0
+for tool in id ls uname; do
+  have $tool || fail "Cannot unpack \"$self\": $tool is missing"
+done
 uid=$(id -u)
 session=${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/holdfast}
 for base in "$session" "/dev/shm/holdfast-$uid" "/tmp/holdfast-$uid"; do
@@ -131,7 +134,7 @@ elif have busybox; then inflate="busybox gzip -dc"
 elif have python3; then inflate="python3 -m gzip -d"
 else fail "Cannot unpack \"$self\": gzip is missing, and busybox and python3, too"
 fi
-for tool in tar cat chmod ls mkdir mv rm tail; do
+for tool in tar cat chmod mkdir mv rm tail; do
   have $tool || fail "Cannot unpack \"$self\": $tool is missing"
 done
 

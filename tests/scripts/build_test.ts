@@ -197,6 +197,15 @@ builds("built file: on another machine it says which one it is for", async () =>
   assertMatch(stderr, /^holdfast: Cannot run ".*": it is for \S+, and this is Plan9 sparc\n$/);
 });
 
+builds("built file: without a tool that it unpacks itself with, it says so", async () => {
+  for (const tool of ["id", "ls", "tar", "uname"]) {
+    await using user = await User.create(TOOLS.filter((name) => name !== tool));
+    const { code, stdout, stderr } = await user.run(["--version"]);
+    assertEquals([code, stdout], [255, ""]);
+    assertMatch(stderr, new RegExp(`^holdfast: Cannot unpack ".*": ${tool} is missing\n$`));
+  }
+});
+
 builds("built file: without gzip it takes busybox's, and without that it says so", async () => {
   const tools = TOOLS.filter((name) => name !== "gzip");
   await using user = await User.create(tools);

@@ -49,7 +49,7 @@ export function programFile(): string {
 /** What it needs in its environment besides what its user has. */
 export function programEnvironment(denoDir: string): Record<string, string> {
   if (VARIANT === undefined) return { DENO_DIR: denoDir };
-  const PATH = denoFreePath ??= makeDenoFreePath();
+  const PATH = denoFreePath ??= linkPrograms(`${tempBase()}/bin`);
   if (VARIANT === "empty-home") return { PATH };
   // One copy for all homes of a test file.
   const name = VARIANT === "relocated" ? "XDG_CACHE_HOME" : "XDG_RUNTIME_DIR";
@@ -97,11 +97,10 @@ function makeShared(): string {
   return path;
 }
 
-/** A directory of links to all programs but Deno. */
-function makeDenoFreePath(): string {
-  const path = `${tempBase()}/bin`;
+/** Makes a directory of links to all programs but Deno and `without`; returns its path, to be a PATH. */
+export function linkPrograms(path: string, { without = [] }: { without?: string[] } = {}): string {
   Deno.mkdirSync(path);
-  const linked = new Set(["deno"]);
+  const linked = new Set(["deno", ...without]);
   for (const dir of searchPath()) {
     for (const name of namesIn(dir)) {
       if (linked.has(name)) continue;
