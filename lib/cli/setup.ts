@@ -3,10 +3,18 @@ import { HoldfastError } from "../core/errors.ts";
 import { attempt } from "../core/os_error.ts";
 import { printable } from "../core/printable.ts";
 import { launchedFile } from "../rendezvous/build_info.ts";
+import { controlPathPattern } from "../rendezvous/control_path.ts";
+import { locateRuntimeDir } from "../rendezvous/runtime_dir.ts";
 import { selfCommand } from "../rendezvous/self_command.ts";
 import { COMMON_OPTIONS, type OptionTable, parseOptions, word } from "./options.ts";
 import { replaceFile } from "./replace_file.ts";
-import { hostsInBlock, sshConfigBlock, withBlock } from "./ssh_config_block.ts";
+import {
+  daemonControl,
+  hostsInBlock,
+  ownControl,
+  sshConfigBlock,
+  withBlock,
+} from "./ssh_config_block.ts";
 
 export const usage = "holdfast setup ssh-config [options] HOST...";
 
@@ -35,7 +43,9 @@ export async function run(args: string[]): Promise<number> {
   const file = given.configFile === undefined ? undefined : absolute(given.configFile);
   const ways = {
     program: [...await program(), "ssh", ...file === undefined ? [] : ["-F", file]],
-    directory: file === undefined ? "~/.ssh" : file.slice(0, file.lastIndexOf("/")),
+    control: Deno.build.os === "linux"
+      ? daemonControl(controlPathPattern(locateRuntimeDir()))
+      : ownControl(file === undefined ? "~/.ssh" : file.slice(0, file.lastIndexOf("/"))),
   };
   if (!given.write && !given.remove) {
     console.log(sshConfigBlock(hosts, ways).trimEnd());

@@ -6,31 +6,41 @@ const BEGIN = "# >>> holdfast setup ssh-config";
 const END = "# <<< holdfast setup ssh-config";
 
 /**
- * For these hosts, through this program. The first login of a host goes through the held connection, to the host's own
- * sshd; ssh keeps it for a minute, and what comes after it is one more session.
+ * For these hosts, through this program. Where the daemon holds a connection to one, ssh asks it for a session; otherwise
+ * it logs in through a connection that is then held, to the host's own sshd.
  */
 export function sshConfigBlock(
   hosts: string[],
-  { program, directory }: {
+  { program, control }: {
     /** The words that start `holdfast ssh`. */
     program: string[];
-    /** Where ssh has its sockets; only the user can write there. */
-    directory: string;
+    /** What ssh is told about control sockets. */
+    control: string[];
   },
 ): string {
   const words = program.map(quote).join(" ").replaceAll("%", "%%");
   return [
     `${BEGIN}: plain ssh to these hosts uses held connections; undo: holdfast setup ssh-config --remove`,
+    `Match originalhost ${hosts.join(",")}`,
+    ...control.map((line) => `  ${line}`),
     `Match originalhost ${hosts.join(",")} ${GUARD}`,
     `  ProxyCommand ${words} -W localhost:%p %n`,
-    "  ControlMaster auto",
-    `  ControlPath ${directory.replaceAll("%", "%%")}/hf-%C`,
-    "  ControlPersist 60",
     // What follows is not meant by the Match.
     "Host *",
     END,
     "",
   ].join("\n");
+}
+
+/** The daemon's sockets. */
+export function daemonControl(pattern: string): string[] {
+  return [`ControlPath "${pattern}"`];
+}
+
+/** ssh's own sockets, where the daemon has none: a login is kept for a minute. Only the user can write to `directory`. */
+export function ownControl(directory: string): string[] {
+  const path = `"${directory.replaceAll("%", "%%")}/hf-%C"`;
+  return ["ControlMaster auto", `ControlPath ${path}`, "ControlPersist 60"];
 }
 
 /** The hosts of a file's block; none where it has none. */

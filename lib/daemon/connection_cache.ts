@@ -8,6 +8,7 @@ import type { Connection, ConnectionStatus } from "./connection.ts";
 import { HopConnection } from "./hop_connection.ts";
 import { HostConnection } from "./host_connection.ts";
 import type { Log } from "./log.ts";
+import type { Held } from "./plain_ssh.ts";
 import type { Provisioner } from "./provisioner.ts";
 import { type OpenRequest, Planner, type Step } from "./planner.ts";
 import type { Tree } from "./tree.ts";
@@ -32,8 +33,12 @@ export interface CacheOptions {
   desk: AskpassDesk;
   settings: Settings;
   log: Log;
+  /** What hosts' control sockets are called. */
+  controlPath: string;
   /** Called when the last connection has gone. */
   onEmpty: () => void;
+  /** Called each time that somebody has been given a connection to an SSH host. */
+  onHeld: (held: Held) => void;
 }
 
 /**
@@ -87,8 +92,13 @@ export class ConnectionCache {
       throw error;
     }
     connection!.clients.add(client);
-    const { provision } = steps.at(-1)!;
+    const last = steps.at(-1)!;
+    const { provision } = last;
     const context = await connection!.open(request.purpose ?? "command", { provision });
+    if (last.kind === "host" && last.settings) {
+      const { settings } = last;
+      this.#options.onHeld({ connection: connection!, settings, request, hops: steps.length });
+    }
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
   }
 

@@ -14,6 +14,7 @@ import type { Router } from "../core/router.ts";
 import { serve } from "../core/service.ts";
 import type { Ask } from "../master/ask.ts";
 import { StackFiles } from "../stacks/stack_files.ts";
+import { controlPathPattern } from "../rendezvous/control_path.ts";
 import { socketTransport } from "../rendezvous/socket_transport.ts";
 import type { Settings } from "../rendezvous/settings.ts";
 import type { RuntimeDir } from "../rendezvous/runtime_dir.ts";
@@ -22,6 +23,7 @@ import { AskpassDesk } from "./askpass_desk.ts";
 import { ConnectionCache } from "./connection_cache.ts";
 import type { Log } from "./log.ts";
 import type { OpenRequest } from "./planner.ts";
+import { type OwnClient, PlainSsh } from "./plain_ssh.ts";
 import { Provisioner } from "./provisioner.ts";
 import { describeStack } from "./stack_service.ts";
 import { Tree } from "./tree.ts";
@@ -51,6 +53,7 @@ export class Daemon {
   readonly #cache: ConnectionCache;
   readonly #files: StackFiles = new StackFiles();
   readonly #desk: AskpassDesk;
+  readonly #plainSsh: PlainSsh;
   /** By context id, with the way to end each. */
   readonly #clients: Map<number, () => void> = new Map();
   readonly #startedAt = performance.now();
@@ -72,7 +75,16 @@ export class Daemon {
       provisioner: new Provisioner(options.launched),
       settings,
       log,
+      controlPath: controlPathPattern(options.dir),
       onEmpty: () => this.#considerIdle(),
+      onHeld: (held) => this.#plainSsh.offer(held),
+    });
+    this.#plainSsh = new PlainSsh({
+      dir: options.dir,
+      router: this.#router,
+      log,
+      client: (end) => this.#ownClient(end),
+      retire: (connection) => this.#cache.retire(connection),
     });
     serve(this.#router, this.#services());
     this.#router.setStandardHandler(FORWARD_LOG, (frame) => this.#logFrom(frame));
@@ -97,7 +109,7 @@ export class Daemon {
         const error = { ...refused.toWire() };
         await transport.write(encodeGreeting({ version: VERSION, pid: Deno.pid, error }));
       } else if (greeting.body.retire === true) {
-        this.#retire();
+        await this.#retire();
         await transport.write(encodeGreeting({ version: VERSION, pid: Deno.pid, retired: true }));
       } else {
         await this.#serveClient(transport, { rest, call: greeting.body.call });
@@ -113,7 +125,8 @@ export class Daemon {
   /** Ends every connection; what waits fails with `why`. */
   stop(why: string): void {
     const reason = new HoldfastError("disconnected", `the daemon was stopped: ${why}`);
-    void this.#cache.close(reason).then(() => this.#finish());
+    const withdrawn = this.#plainSsh.close();
+    void Promise.all([withdrawn, this.#cache.close(reason)]).then(() => this.#finish());
     for (const end of this.#clients.values()) end();
   }
 
@@ -168,34 +181,46 @@ export class Daemon {
 
   /** Length frames: for these clients the daemon is its own client. There is nobody who could be asked. */
   async #serveFrames(transport: Transport, onWelcome: () => void): Promise<void> {
-    const id = this.#tree.ids.take();
     const { serveLengthFrames } = await import("./length_frames.ts");
     const env: Record<string, string> = {};
     for (const name of SENT_ENVIRONMENT) {
       const value = Deno.env.get(name);
       if (value !== undefined) env[name] = value;
     }
+    let client: OwnClient | null = null;
     try {
       await serveLengthFrames(transport, {
         authenticate: (cookie) => {
           if (!equal(cookie, this.#options.cookie)) return false;
           onWelcome();
-          this.#clients.set(id, () => transport.close());
-          clearTimeout(this.#idleTimer);
+          client = this.#ownClient(() => transport.close());
           return true;
         },
         connect: async () => ({
           router: this.#router,
-          open: async ({ signal = new AbortController().signal, ...request }) => {
-            const from = { client: id, ask: null, signal };
-            return (await this.#cache.open({ ...request, env, cwd: "/" }, from)).context;
-          },
-          [Symbol.asyncDispose]: async () => this.#cache.release(id),
+          open: async ({ signal = new AbortController().signal, ...request }) =>
+            (await client!.open({ ...request, env, cwd: "/" }, signal)).context,
+          [Symbol.asyncDispose]: async () => {},
         }),
       });
     } finally {
-      if (this.#clients.delete(id)) this.#considerIdle();
+      (client as OwnClient | null)?.release();
     }
+  }
+
+  /** The daemon as its own client, for those who do not speak our protocol; `end` is called when it stops. */
+  #ownClient(end: () => void): OwnClient {
+    const id = this.#tree.ids.take();
+    this.#clients.set(id, end);
+    clearTimeout(this.#idleTimer);
+    return {
+      open: (request, signal) => this.#cache.open(request, { client: id, ask: null, signal }),
+      release: () => {
+        this.#clients.delete(id);
+        this.#cache.release(id);
+        this.#considerIdle();
+      },
+    };
   }
 
   #forget(id: number, link: Link): void {
@@ -205,10 +230,11 @@ export class Daemon {
     this.#considerIdle();
   }
 
-  #retire(): void {
+  async #retire(): Promise<void> {
     if (this.#retired) return;
     this.#retired = true;
     this.#options.log("info", "retiring: a client of another version takes over");
+    await this.#plainSsh.close(); // before another daemon has sockets there
     this.#options.onRetire();
     this.#considerIdle();
   }

@@ -83,13 +83,22 @@ export class Planner {
   readonly #tree: Tree;
   readonly #files: StackFiles;
   readonly #desk: AskpassDesk;
+  /** What hosts' control sockets are called, see `rendezvous/control_path.ts`. */
+  readonly #controlPath: string | undefined;
   readonly #resolver = new SshResolver();
   /** Mixed into every key, so that nothing can be learned of the passwords in them. */
   readonly #salt = hex(crypto.getRandomValues(new Uint8Array(32)));
 
   constructor(
-    { log, tree, files, desk }: { log: Log; tree: Tree; files: StackFiles; desk: AskpassDesk },
+    { log, tree, files, desk, controlPath }: {
+      log: Log;
+      tree: Tree;
+      files: StackFiles;
+      desk: AskpassDesk;
+      controlPath?: string;
+    },
   ) {
+    this.#controlPath = controlPath;
     this.#log = log;
     this.#desk = desk;
     this.#files = files;
@@ -146,7 +155,10 @@ export class Planner {
     const options = { ...given };
     // Its way is the hop before it, whatever ssh_config says.
     if (above !== "") options.jump = "none";
-    const resolved = await this.#resolver.resolve(hop.host, options, { env, cwd, signal });
+    const resolved = await this.#resolver.resolve(hop.host, options, {
+      ...{ env, cwd, signal },
+      controlPath: this.#controlPath,
+    });
     // A session's environment is each client's own; the connection is shared by those who differ in it.
     const shared = { ...resolved, sendEnv: [], setEnv: {} };
     const settings = password === undefined ? shared : { ...shared, password };

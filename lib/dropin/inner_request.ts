@@ -10,7 +10,7 @@ import { printable } from "../core/printable.ts";
 import type { ByteSource } from "../core/host.ts";
 import type { ReceiveStream, SendStream } from "../core/stream.ts";
 import { planSession } from "./session_plan.ts";
-import { processOptions, statusOf } from "./session_work.ts";
+import { processOptions, statusOf } from "./process_options.ts";
 import { parseSshCommandLine } from "./ssh_command_line.ts";
 import type { SshRequest } from "./ssh_request.ts";
 import { WrongWords } from "./wrong_words.ts";

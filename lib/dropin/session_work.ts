@@ -1,13 +1,9 @@
 /** What the ways to carry out a session have in common: a command, a terminal, nothing but an open connection. */
-import type { RemoteProcessOptions } from "../client/remote_process.ts";
 import type { Session } from "../client/session.ts";
-import type { ExitStatus } from "../core/host.ts";
+import { KILLED } from "./process_options.ts";
 import type { SessionPlan } from "./session_plan.ts";
 import type { SshLog } from "./ssh_log.ts";
 import type { SshRequest } from "./ssh_request.ts";
-
-/** What ssh ends with when the command was killed, or when it was killed itself. */
-const KILLED = 255;
 
 /** Set in the process that `-f` leaves behind: the id of the one that waits until it is ready. */
 export const IN_BACKGROUND = "HOLDFAST_SSH_IN_BACKGROUND";
@@ -19,28 +15,6 @@ export interface OpenWork {
   session: Session;
   context: number;
   log: SshLog;
-}
-
-/** What `process.exec` is asked for. */
-export function processOptions({ work, env, input, agent }: SessionPlan): RemoteProcessOptions {
-  const common = {
-    input,
-    // Without variables of its own a command can be run by a shell that waits for one.
-    env: Object.keys(env).length > 0 ? env : undefined,
-    agent: agent || undefined,
-  };
-  switch (work.kind) {
-    case "command":
-      return { ...common, command: work.line };
-    case "subsystem":
-      return {
-        ...common,
-        session: { subsystem: work.name, programs: SFTP_SERVERS },
-        command: subsystemProgram(work.name),
-      };
-    default:
-      return { ...common, session: "shell", command: 'exec "$SHELL" -l' };
-  }
 }
 
 /** Ends this process as ssh does when it gets a signal; the daemon then ends what it ran. */
@@ -57,28 +31,4 @@ export function endBySignals(log: SshLog): void {
 export function announceBackground(): void {
   const starter = Deno.env.get(IN_BACKGROUND);
   if (starter !== undefined) Deno.kill(Number(starter), "SIGUSR2");
-}
-
-/** ssh tells nobody by which signal a command ended. */
-export function statusOf(status: ExitStatus): number {
-  return status.signal === null ? status.code : KILLED;
-}
-
-/** What an SSH server would run for `sftp`. */
-const SFTP_SERVERS = ["lib/openssh", "libexec/openssh", "lib/ssh", "libexec", "lib64/ssh", "lib"]
-  .map((place) => `/usr/${place}/sftp-server`);
-
-/** What stands in for a subsystem where neither an SSH server nor a core has it. */
-function subsystemProgram(name: string): string[] {
-  if (name !== "sftp") {
-    return ["sh", "-c", 'echo "holdfast: there is no subsystem $0 here" >&2; exit 1', name];
-  }
-  return [
-    "sh",
-    "-c",
-    'for p; do [ -x "$p" ] && exec "$p"; done; ' +
-    "echo 'holdfast: there is no sftp-server program here' >&2; exit 1",
-    "sh",
-    ...SFTP_SERVERS,
-  ];
 }

@@ -3,17 +3,11 @@ import { drain, feed } from "../client/execute.ts";
 import { startProcess } from "../client/remote_process.ts";
 import { openSession, type SshOptions } from "../client/session.ts";
 import { makeBlocking } from "../client/make_blocking.ts";
+import { processOptions, purposeOf, statusOf } from "./process_options.ts";
 import { planSession, SESSION_KEYWORDS, type SessionPlan } from "./session_plan.ts";
 import type { SshLog } from "./ssh_log.ts";
 import type { SshRequest } from "./ssh_request.ts";
-import {
-  announceBackground,
-  endBySignals,
-  IN_BACKGROUND,
-  type OpenWork,
-  processOptions,
-  statusOf,
-} from "./session_work.ts";
+import { announceBackground, endBySignals, IN_BACKGROUND, type OpenWork } from "./session_work.ts";
 
 /** Resolves with the status to exit with. `words` are the whole command line. */
 export async function runSession(
@@ -129,13 +123,4 @@ async function work(open: OpenWork): Promise<number> {
 
 function runsSomething({ work }: SessionPlan): boolean {
   return work.kind === "shell" || work.kind === "command";
-}
-
-type Purpose = "command" | "terminal" | "channel" | "sftp" | "net";
-
-function purposeOf({ work, terminal, agent }: SessionPlan): Purpose {
-  if (terminal) return "terminal";
-  if (work.kind === "stdio") return "net";
-  if (work.kind === "subsystem" && work.name === "sftp") return "sftp";
-  return agent || work.kind === "subsystem" ? "channel" : "command";
 }

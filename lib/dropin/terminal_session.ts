@@ -8,7 +8,8 @@ import { type RemoteProcess, startProcess } from "../client/remote_process.ts";
 import type { TerminalSize } from "../core/host.ts";
 import type { SendStream } from "../core/stream.ts";
 import { EscapeFilter } from "./escape_filter.ts";
-import { endBySignals, type OpenWork, processOptions, statusOf } from "./session_work.ts";
+import { processOptions, statusOf } from "./process_options.ts";
+import { endBySignals, type OpenWork } from "./session_work.ts";
 
 /** Of a terminal that nobody looks at (`-tt`). */
 const DEFAULT_SIZE: TerminalSize = { columns: 80, rows: 24 };

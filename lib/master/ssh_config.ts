@@ -20,6 +20,8 @@ export interface SshContext {
   /** The asking client's working directory, for relative file names. */
   cwd: string;
   signal?: AbortSignal;
+  /** The ControlPath to resolve for the host, whatever ssh_config says of it; only ssh does that. */
+  controlPath?: string;
   /** `"files"` reads ssh_config by ourselves even where ssh is installed. Default: `"ssh"` with that as fallback. */
   reader?: "ssh" | "files";
 }
@@ -37,7 +39,7 @@ export async function resolveSsh(
   const { env, cwd } = context;
   const raw = context.reader === "files"
     ? null
-    : await readThroughSsh(sshArguments(host, options), context);
+    : await readThroughSsh(sshArguments(host, options, context), context);
   return settingsFrom(raw ?? await readConfigFiles(host, options), { host, options, env, cwd });
 }
 
@@ -60,8 +62,13 @@ function checkWords(host: string, { user, port, options = [], identityFiles = []
 }
 
 /** The exact words after `ssh`; none of them can be mistaken for another option. */
-export function sshArguments(host: string, options: SshOptions): string[] {
+export function sshArguments(
+  host: string,
+  options: SshOptions,
+  { controlPath }: Pick<SshContext, "controlPath"> = {},
+): string[] {
   const args = ["-G"];
+  if (controlPath !== undefined) args.push("-S", controlPath);
   if (options.configFile !== undefined) args.push("-F", options.configFile);
   for (const file of options.identityFiles ?? []) args.push("-i", file);
   if (options.port !== undefined) args.push("-p", String(options.port));

@@ -1,0 +1,254 @@
+/**
+ * ssh itself as our client: it asks for a session over a control socket, hands over its standard streams, and waits for
+ * the status. What we cannot do is refused; ssh then connects by itself. For `mux_sockets.ts`.
+ */
+import { drain } from "../client/execute.ts";
+import { type RemoteProcess, startProcess } from "../client/remote_process.ts";
+import { toHoldfastError } from "../core/errors.ts";
+import type { TerminalSize } from "../core/host.ts";
+import { printable } from "../core/printable.ts";
+import type { Router } from "../core/router.ts";
+import type { SendStream } from "../core/stream.ts";
+import { dial } from "../dropin/dial.ts";
+import { EscapeFilter } from "../dropin/escape_filter.ts";
+import {
+  KILLED,
+  processOptions,
+  purposeOf,
+  type SessionPurpose,
+  statusOf,
+} from "../dropin/process_options.ts";
+import type { Work } from "../dropin/session_plan.ts";
+import type { ControlSocket } from "./control_socket.ts";
+import { Descriptor } from "./descriptor.ts";
+import {
+  alive,
+  exit,
+  failure,
+  hello,
+  MuxReader,
+  type MuxRequest,
+  ok,
+  opened,
+} from "./mux_packets.ts";
+import type { Readiness } from "./readiness.ts";
+
+/** Where the sessions of one control socket go. */
+export interface MuxWay {
+  router: Router;
+  readiness: Readiness;
+  /** Whether an agent is forwarded to the host. */
+  forwardsAgent: boolean;
+  /** The context for a purpose; held until the session ends. */
+  open(purpose: SessionPurpose, signal: AbortSignal): Promise<number>;
+  /** No more sessions of this connection; `now`: those that are under way end, too. */
+  end(how: { now: boolean }): void;
+  /** Called on every SIGWINCH until the function that it returns is. */
+  onResize(listener: () => void): () => void;
+}
+
+type SessionRequest = Extract<MuxRequest, { kind: "session" }>;
+type StdioRequest = Extract<MuxRequest, { kind: "stdio" }>;
+
+/** Each control connection has one session at most, so that any number does. */
+const SESSION = 1;
+/** Of a terminal that does not tell. */
+const DEFAULT_SIZE: TerminalSize = { columns: 80, rows: 24 };
+
+/** Serves one connection of ssh's to its end; never rejects. */
+export async function serveMux(socket: ControlSocket, way: MuxWay): Promise<void> {
+  const gone = new AbortController();
+  const reader = new MuxReader();
+  let session: Promise<void> | null = null;
+  try {
+    socket.write(hello());
+    /** What waits for its descriptors. */
+    let waiting: SessionRequest | StdioRequest | null = null;
+    for (let bytes = await socket.read(); bytes !== null; bytes = await socket.read()) {
+      reader.add(bytes);
+      for (;;) {
+        if (waiting) {
+          const count = waiting.kind === "session" ? 3 : 2;
+          if (socket.descriptors.length < count || !reader.skip(count)) break;
+          const streams = streamsOf(socket.descriptors.splice(0, count), way);
+          const options = { socket, way, streams, signal: gone.signal };
+          session = carryOut(waiting, options);
+          waiting = null;
+        }
+        const request = reader.next();
+        if (request === null) break;
+        if ((request.kind === "session" || request.kind === "stdio") && !session) waiting = request;
+        else answer(request, { socket, way });
+      }
+    }
+  } catch {
+    // It makes no sense to us: ssh is told by the end of the connection.
+  } finally {
+    gone.abort();
+    await session;
+    socket.close();
+  }
+}
+
+function answer(
+  request: MuxRequest,
+  { socket, way }: { socket: ControlSocket; way: MuxWay },
+): void {
+  switch (request.kind) {
+    case "hello":
+      return;
+    case "alive":
+      return socket.write(alive(request.id, Deno.pid));
+    case "terminate":
+    case "stopListening":
+      socket.write(ok(request.id));
+      return way.end({ now: request.kind === "terminate" });
+    default:
+      return socket.write(failure(request.id, "holdfast does not do that over a held connection"));
+  }
+}
+
+interface Streams {
+  stdin: Descriptor;
+  stdout: Descriptor;
+  stderr: Descriptor | null;
+}
+
+function streamsOf([stdin, stdout, stderr]: number[], { readiness }: MuxWay): Streams {
+  return {
+    stdin: new Descriptor(stdin, { use: "read", readiness }),
+    stdout: new Descriptor(stdout, { use: "write", readiness }),
+    stderr: stderr === undefined ? null : new Descriptor(stderr, { use: "write", readiness }),
+  };
+}
+
+interface CarryOutOptions {
+  socket: ControlSocket;
+  way: MuxWay;
+  streams: Streams;
+  /** ssh is gone. */
+  signal: AbortSignal;
+}
+
+/** Never rejects; the streams are closed then, and the socket, which is how ssh is told that all is said. */
+async function carryOut(
+  request: SessionRequest | StdioRequest,
+  options: CarryOutOptions,
+): Promise<void> {
+  const { socket, streams } = options;
+  try {
+    if (request.kind === "stdio") await joinStdio(request, options);
+    else await runSession(request, options);
+  } catch (error) {
+    socket.write(failure(request.id, printable(toHoldfastError(error).message)));
+  } finally {
+    for (const stream of Object.values(streams)) stream?.close();
+    socket.close();
+  }
+}
+
+/** Rejects with why there can be none; later failures are the session's own. */
+async function runSession(
+  request: SessionRequest,
+  { socket, way, streams, signal }: CarryOutOptions,
+): Promise<void> {
+  const { terminal, env, agent, isSubsystem, command, term } = request;
+  if (request.x11) throw new Error("holdfast forwards no X11");
+  if (agent && !way.forwardsAgent) throw new Error("the held connection forwards no agent");
+  const work: Work = isSubsystem
+    ? { kind: "subsystem", name: command }
+    : command === ""
+    ? { kind: "shell" }
+    : { kind: "command", line: command };
+  const context = await way.open(purposeOf({ work, terminal, agent }), signal);
+  const { stdin, stdout, stderr } = streams;
+  const size = () => stdin.size() ?? stdout.size() ?? DEFAULT_SIZE;
+  const ended = new AbortController();
+  const give = () => ended.abort();
+  signal.addEventListener("abort", give);
+  const process = startProcess(way.router, context, {
+    ...processOptions({ work, env, agent, input: true }),
+    terminal: terminal ? { ...size(), term: term || "dumb" } : undefined,
+    signal: ended.signal,
+  });
+  socket.write(opened(request.id, SESSION));
+  const unlisten = terminal ? way.onResize(() => process.resize(size())) : () => {};
+  try {
+    const escape = terminal ? request.escape : null;
+    void typed(process.stdin!, { stdin, stdout, escape, disconnect: give });
+    socket.write(exit(SESSION, await finish(process, { stdout, stderr: stderr! })));
+  } catch (error) {
+    give();
+    const { kind, message } = toHoldfastError(error);
+    const text = `holdfast: ${printable(message)}\r\n`;
+    // Who closes our output does not want to hear of it, and who is gone cannot.
+    if (!signal.aborted && kind !== "io") {
+      await stderr!.write(new TextEncoder().encode(text)).catch(() => {});
+    }
+    socket.write(exit(SESSION, KILLED));
+  } finally {
+    signal.removeEventListener("abort", give);
+    unlisten();
+  }
+}
+
+async function finish(
+  process: RemoteProcess,
+  { stdout, stderr }: { stdout: Descriptor; stderr: Descriptor },
+): Promise<number> {
+  const [status] = await Promise.all([
+    process.exit,
+    drain(process.stdout, stdout),
+    drain(process.stderr, stderr),
+  ]);
+  return statusOf(status);
+}
+
+/** Sends what comes in, up to its end or the session's. On a terminal escapes in it are ours. */
+async function typed(
+  sink: SendStream,
+  { stdin, stdout, escape, disconnect }: {
+    stdin: Descriptor;
+    stdout: Descriptor;
+    escape: string | null;
+    disconnect: () => void;
+  },
+): Promise<void> {
+  const filter = escape === null ? null : new EscapeFilter(escape);
+  try {
+    for (let bytes = await stdin.read(); bytes !== null; bytes = await stdin.read()) {
+      for (const part of filter?.read(bytes) ?? [bytes]) {
+        if (part instanceof Uint8Array) await sink.write(part);
+        else if (part === "disconnect") return disconnect();
+        else await stdout.write(new TextEncoder().encode("(not supported)\r\n"));
+      }
+    }
+    await sink.close();
+  } catch {
+    // The session takes no more; its end is told where its status is.
+  }
+}
+
+/** `-W`. */
+async function joinStdio(
+  { id, host, port }: StdioRequest,
+  { socket, way, streams: { stdin, stdout }, signal }: CarryOutOptions,
+): Promise<void> {
+  const context = await way.open("net", signal);
+  const { outgoing, incoming, connected } = dial({ router: way.router, context }, { host, port });
+  await connected;
+  socket.write(opened(id, SESSION));
+  const give = () => stdin.close();
+  signal.addEventListener("abort", give);
+  try {
+    void typed(outgoing, { stdin, stdout, escape: null, disconnect: give });
+    await Promise.race([
+      drain(incoming, stdout),
+      new Promise((resolve) => signal.addEventListener("abort", resolve)),
+    ]);
+  } catch {
+    // Either side has gone.
+  } finally {
+    signal.removeEventListener("abort", give);
+  }
+}
