@@ -21,10 +21,9 @@ export function sshConfigBlock(
   const words = program.map(quote).join(" ").replaceAll("%", "%%");
   return [
     `${BEGIN}: plain ssh to these hosts uses held connections; undo: holdfast setup ssh-config --remove`,
-    `Match originalhost ${hosts.join(",")}`,
-    ...control.map((line) => `  ${line}`),
     `Match originalhost ${hosts.join(",")} ${GUARD}`,
     `  ProxyCommand ${words} -W localhost:%p %n`,
+    ...control.map((line) => `  ${line}`),
     // What follows is not meant by the Match.
     "Host *",
     END,

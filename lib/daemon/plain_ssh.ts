@@ -63,6 +63,7 @@ export class PlainSsh {
     const { connection } = held;
     if (connection.isClosed) return;
     const name = nameIn(held);
+    if (name === null) return;
     const known = `${held.request.ssh?.configFile ?? ""} ${name}`;
     const names = this.#offered.get(path) ?? new Set();
     if (names.has(known)) return;
@@ -81,7 +82,7 @@ export class PlainSsh {
 
   async #listen(
     path: string,
-    { connection, settings, request, name }: Held & { name: string | null },
+    { connection, settings, request, name }: Held & { name: string },
   ): Promise<void> {
     const { dir, router, client, retire } = this.#options;
     this.#sockets ??= import("../mux/mux_sockets.ts").then(({ MuxSockets }) => new MuxSockets(dir));
@@ -111,7 +112,10 @@ export class PlainSsh {
   }
 }
 
-/** The destination that was typed, when nothing else decided which connection it is; else null. */
+/**
+ * The destination that was typed, when nothing else decided which connection it is; else null: with `-A`, say, more is
+ * possible over it than others who type the same have asked for.
+ */
 function nameIn({ request: { target, ssh = {} }, settings, hops }: Held): string | null {
   const { user, options = [], configFile, provision: _provision, ...decisive } = ssh;
   const isEmpty = (value: unknown) =>

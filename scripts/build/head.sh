@@ -37,11 +37,11 @@ start() {
   exec "$dir/deno" run --allow-all --quiet ${engine:+--v8-flags=$engine} @FLAGS@ "$dir/$part.mjs" "$@"
 }
 
-# ssh's usual words, and a host that the daemon holds a connection to (lib/mux): the system's ssh asks it for the session
-# by itself, and that is all that is to be done.
+# ssh's usual words for a command, and a host that the daemon holds a connection to (lib/mux): the system's ssh asks it for
+# the session, and that is all that is to be done.
 of_session() {
   case $1 in
-    SendEnv[\ =]* | SetEnv[\ =]* | BatchMode=* | RequestTTY=* | RemoteCommand=none | ForwardAgent=no) ;;
+    SendEnv[\ =]* | SetEnv[\ =]* | BatchMode=* | RequestTTY=no | RemoteCommand=none | ForwardAgent=no) ;;
     ClearAllForwardings=yes | PermitLocalCommand=no | ControlMaster=* | ControlPersist=*) ;;
     *) return 1 ;;
   esac
@@ -54,7 +54,7 @@ held_ssh() {
   [ -O "$at" ] && [ ! -h "$at" ] && [ -O "$at/ssh" ] || return 1
   case $at${HOLDFAST_SSH-}${HOLDFAST_HOSTS-} in *%* | "$at"?*) return 1 ;; esac
   shift
-  user= value= to= config=
+  user= value= to= config= command=
   for word; do
     case $value in
       o) of_session "$word" || return 1 ;;
@@ -62,17 +62,17 @@ held_ssh() {
       F) config=$word ;;
     esac
     [ -z "$value" ] || { value= && continue; }
-    [ -z "$to" ] || case $word in -*) return 1 ;; *) break ;; esac # options may follow
+    [ -z "$to" ] || case $word in -*) return 1 ;; *) command=$word && break ;; esac # options may follow
     case $word in
       -l | -o | -F) value=${word#-} ;;
       -o*) of_session "${word#-o}" || return 1 ;;
-      -- | -[Tnqtx] | -tt) ;;
+      -- | -[Tnqx]) ;;
       -*) return 1 ;;
       *) to=$user$word ;;
     esac
   done
   held=$at/ssh/to$config/$to
-  [ "$to" ] && [ -S "$held" ] && [ ! "${config:-$HOME/.ssh/config}" -nt "$held" ] &&
+  [ "$command" ] && [ -S "$held" ] && [ ! "${config:-$HOME/.ssh/config}" -nt "$held" ] &&
     [ ! "${XDG_CONFIG_HOME:-$HOME/.config}/holdfast/hosts.toml" -nt "$held" ] &&
     exec "$at/ssh/program" -S "$at/ssh/%C" -o ControlMaster=no "$@"
 }

@@ -65,7 +65,7 @@ const ACCIDENTS: Record<string, (world: World) => Promise<void>> = {
   "the connection is cut": ({ proxy }) => proxy.cut(),
   "every drop-in is killed": async ({ workspace }) => {
     const dropins = processesCarrying(`HOLDFAST_DIR=${workspace.dir}`)
-      .filter(({ command }) => / ssh -F \S+ .*rsync --server/.test(command));
+      .filter(({ command }) => / -F \S+ .*web1 rsync --server/.test(command));
     assert(dropins.length >= CROWD, describeProcesses(dropins));
     await killProcesses(dropins);
   },
