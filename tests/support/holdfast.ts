@@ -69,7 +69,7 @@ export class Workspace implements AsyncDisposable {
     this.home = temp.join("home");
     this.dir = temp.join("run");
     this.config = `${this.home}/.ssh/config`;
-    this.knownHosts = `${this.home}/.ssh/known_hosts`;
+    this.knownHosts = temp.join("known_hosts"); // may be written where the home may not
   }
 
   /** Makes an empty one. */
