@@ -4,12 +4,25 @@
  */
 import { controlDirectory } from "../rendezvous/control_path.ts";
 import type { RuntimeDir } from "../rendezvous/runtime_dir.ts";
+import { VERSION } from "../rendezvous/version.ts";
 import { ControlListener, type ControlSocket } from "./control_socket.ts";
 import { type MuxWay, serveMux } from "./mux_session.ts";
 import { Readiness } from "./readiness.ts";
 
 /** What the owner of the connections gives for each of ssh's. */
-export type Way = Pick<MuxWay, "router" | "forwardsAgent" | "open" | "end"> & AsyncDisposable;
+export type Way = Pick<MuxWay, "router" | "place" | "end" | "onStart"> & AsyncDisposable;
+
+/** Of one that ssh has made. */
+export interface Met {
+  /** The process that made it. */
+  peer: number;
+  /** For `watchProcess`. */
+  readiness: Readiness;
+  /** Ends it as if ssh had gone. */
+  drop(): void;
+  /** Ends it since the daemon stops. */
+  stop(): void;
+}
 
 export class MuxSockets {
   readonly #directory: string;
@@ -29,7 +42,7 @@ export class MuxSockets {
    */
   offer(
     path: string,
-    { closed, meet }: { closed: Promise<unknown>; meet: (end: () => void) => Way },
+    { closed, meet }: { closed: Promise<unknown>; meet: (met: Met) => Way },
   ): void {
     if (this.#listeners.has(path)) return;
     if (!this.#readiness) {
@@ -37,17 +50,28 @@ export class MuxSockets {
       Deno.addSignalListener("SIGWINCH", () => this.#resizers.forEach((listener) => listener()));
     }
     const readiness = this.#readiness;
-    Deno.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    this.#prepare();
     const onAccept = async (socket: ControlSocket) => {
-      await using way = meet(() => socket.close());
-      const onResize = (listener: () => void) => {
-        this.#resizers.add(listener);
-        return () => void this.#resizers.delete(listener);
+      let stops = false;
+      const { peer } = socket;
+      const drop = () => socket.close();
+      const stop = () => {
+        stops = true;
+        socket.close();
       };
-      const { router, forwardsAgent } = way;
-      const open: Way["open"] = (purpose, signal) => way.open(purpose, signal);
-      const end: Way["end"] = (how) => way.end(how);
-      await serveMux(socket, { router, forwardsAgent, open, end, readiness, onResize });
+      await using way = meet({ peer, readiness, drop, stop });
+      await serveMux(socket, {
+        router: way.router,
+        readiness,
+        place: (env) => way.place(env),
+        end: (how) => way.end(how),
+        onStart: (process) => way.onStart?.(process),
+        onResize: (listener) => {
+          this.#resizers.add(listener);
+          return () => void this.#resizers.delete(listener);
+        },
+        isStopping: () => stops,
+      });
     };
     const listener = new ControlListener(path, { readiness, onAccept });
     this.#listeners.set(path, listener);
@@ -69,10 +93,34 @@ export class MuxSockets {
     link(path, `${names}/${name}`);
   }
 
+  /** For that head, too: that what this target's words lead to is held, until `closed` resolves. */
+  mark(
+    target: string,
+    { configFile, closed, program }: {
+      configFile?: string;
+      closed: Promise<unknown>;
+      program: string;
+    },
+  ): void {
+    if (target.includes("/")) return;
+    link(program, `${this.#directory}/program`);
+    const marks = `${this.#directory}/held${configFile ?? ""}`;
+    Deno.mkdirSync(marks, { recursive: true, mode: 0o700 });
+    const mark = `${marks}/${target}`;
+    Deno.writeTextFileSync(mark, "");
+    void closed.then(() => removeFile(mark));
+  }
+
   /** Nobody finds it any more; what is under way goes on. */
   withdraw(path: string): void {
     this.#listeners.get(path)?.close();
     this.#listeners.delete(path);
+  }
+
+  /** With whose sockets these are: a process, and its version. */
+  #prepare(): void {
+    Deno.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    Deno.writeTextFileSync(`${this.#directory}/daemon`, `${Deno.pid} ${VERSION}\n`);
   }
 
   withdrawAll(): void {
@@ -83,12 +131,16 @@ export class MuxSockets {
 
 /** In the place of an earlier one; it may lead to nowhere once its socket has gone. */
 function link(to: string, path: string): void {
+  removeFile(path);
+  Deno.symlinkSync(to, path);
+}
+
+function removeFile(path: string): void {
   try {
     Deno.removeSync(path);
   } catch {
     // There was none.
   }
-  Deno.symlinkSync(to, path);
 }
 
 function remove(directory: string): void {
