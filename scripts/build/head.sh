@@ -65,7 +65,7 @@ of_session() {
 held_ssh() {
   [ -z "${HOLDFAST_SSH-}${HOLDFAST_HOSTS-}" ] && find_sockets || return
   shift
-  user= value= to= config= command=
+  user= value= to= config= command= asks=
   for word; do
     case $value in
       o) of_session "$word" || return ;;
@@ -77,6 +77,7 @@ held_ssh() {
     case $word in
       -l | -o | -F) value=${word#-} ;;
       -o*) of_session "${word#-o}" || return ;;
+      -G) asks=1 command=- ;;
       -- | -[Tnqx]) ;;
       -*) return ;;
       *) to=$user$word ;;
@@ -84,8 +85,9 @@ held_ssh() {
   done
   held=$at/ssh/to$config/$to
   [ "$command" ] && [ -S "$held" ] && [ ! "${config:-$HOME/.ssh/config}" -nt "$held" ] &&
-    [ ! "${XDG_CONFIG_HOME:-$HOME/.config}/holdfast/hosts.toml" -nt "$held" ] &&
-    exec "$at/ssh/program" -S "$at/ssh/%C" -o ControlMaster=no "$@"
+    [ ! "${XDG_CONFIG_HOME:-$HOME/.config}/holdfast/hosts.toml" -nt "$held" ] || return
+  [ -z "$asks" ] || exec "$at/ssh/program" "$@"
+  exec "$at/ssh/program" -S "$at/ssh/%C" -o ControlMaster=no "$@"
 }
 
 # exec TARGET COMMAND. This shell stays, for the signals that the command is to get; see lib/daemon/held_exec.ts.
