@@ -130,7 +130,9 @@ held_exec() {
     rm -f "$missed"
     return
   fi
-  kill -0 "$daemon" 2>/dev/null || fail "the daemon is gone, and with it the connection"
+  # One that was killed is a process until its parent has looked; what it listened at is gone before.
+  "$at/ssh/program" -F none -q -S "$at/ssh/exec" -O check held 2>/dev/null ||
+    fail "Lost the connection: the daemon went away"
   exit 255
 }
 ask() {
