@@ -44,10 +44,13 @@ export interface Held {
 const OF_SESSIONS =
   /^(batchmode|clearallforwardings|connecttimeout|control\w+|escapechar|loglevel|permitlocalcommand|remotecommand|requesttty|sendenv|serveralive\w+|setenv)[ =]|^forwardagent[ =]no$/i;
 
+/** What ssh_config may want of each session and we do not do: ssh would ask us in vain every time. */
+const WANTS_MORE = ["localforward", "remoteforward", "dynamicforward", "forwardx11", "tunnel"];
+
 export class PlainSsh {
   readonly #options: PlainSshOptions;
-  /** By path, under which names. */
-  readonly #offered: Map<string, Set<string>> = new Map();
+  /** By path: who has it, and under which names. */
+  readonly #offered: Map<string, { connection: Connection; names: Set<string> }> = new Map();
   #sockets: Promise<MuxSockets> | null = null;
   #isClosed = false;
 
@@ -61,14 +64,21 @@ export class PlainSsh {
     const { dir, log } = this.#options;
     if (this.#isClosed || Deno.build.os !== "linux" || !isControlPath(path, dir)) return;
     const { connection } = held;
-    if (connection.isClosed) return;
+    if (connection.isClosed || WANTS_MORE.some((name) => wants(held.settings, name))) return;
     const name = nameIn(held);
     if (name === null) return;
+    const before = this.#offered.get(path);
+    const isOurs = before?.connection === connection;
+    // Two that ssh cannot tell apart, as where they are reached through different jump hosts: the first has it.
+    if (before && !isOurs && before.connection.key !== connection.key) return;
     const known = `${held.request.ssh?.configFile ?? ""} ${name}`;
-    const names = this.#offered.get(path) ?? new Set();
+    const names = before && isOurs ? before.names : new Set<string>();
     if (names.has(known)) return;
-    if (names.size === 0) void connection.closed.then(() => this.#offered.delete(path));
-    this.#offered.set(path, names.add(known));
+    names.add(known);
+    if (!isOurs) {
+      this.#offered.set(path, { connection, names });
+      void connection.closed.then(() => this.#forget(path, connection));
+    }
     this.#listen(path, { ...held, name }).catch((error) => {
       log("warn", `${connection.target}: plain ssh logs in by itself: ${error.message}`);
     });
@@ -80,6 +90,10 @@ export class PlainSsh {
     (await this.#sockets)?.withdrawAll();
   }
 
+  #forget(path: string, connection: Connection): void {
+    if (this.#offered.get(path)?.connection === connection) this.#offered.delete(path);
+  }
+
   async #listen(
     path: string,
     { connection, settings, request, name }: Held & { name: string },
@@ -87,7 +101,7 @@ export class PlainSsh {
     const { dir, router, client, retire } = this.#options;
     this.#sockets ??= import("../mux/mux_sockets.ts").then(({ MuxSockets }) => new MuxSockets(dir));
     const sockets = await this.#sockets;
-    if (this.#isClosed || connection.isClosed) return;
+    if (this.#isClosed || this.#offered.get(path)?.connection !== connection) return;
     const { target, ssh, env, cwd } = request;
     const meet = (end: () => void): Way => {
       const { open, release } = client(end);
@@ -97,7 +111,8 @@ export class PlainSsh {
         open: async (purpose, signal) =>
           (await open({ target, ssh, env, cwd, purpose }, signal)).context,
         end: ({ now }) => {
-          sockets.withdraw(path);
+          if (this.#offered.get(path)?.connection === connection) sockets.withdraw(path);
+          this.#forget(path, connection);
           if (now) connection.close(givenUp(connection.target));
           else retire(connection);
         },
@@ -106,7 +121,7 @@ export class PlainSsh {
     };
     sockets.offer(path, { closed: connection.closed, meet });
     const program = realSsh(env.PATH);
-    if (name !== null && program !== null) {
+    if (program !== null) {
       sockets.name(path, { name, program, configFile: ssh?.configFile });
     }
   }
@@ -127,6 +142,10 @@ function nameIn({ request: { target, ssh = {} }, settings, hops }: Held): string
   if (hop.method !== "ssh" || hop.host !== settings.host || hop.port !== undefined) return null;
   const login = hop.user ?? user;
   return login === undefined ? hop.host : `${login}@${hop.host}`;
+}
+
+function wants({ raw }: SshSettings, name: string): boolean {
+  return !/^(no|false)$/.test(raw.get(name)?.[0] ?? "no");
 }
 
 function givenUp(target: string): HoldfastError {

@@ -18,8 +18,10 @@ import {
 import type { Readiness } from "./readiness.ts";
 
 const CHUNK = 64 * 1024;
-/** Descriptors that one message may carry. */
+/** Descriptors that one message may carry; the system closes what is over that. */
 const MANY = 8;
+/** Descriptors that may lie here, taken by nobody. */
+const UNTAKEN = 16;
 /** `struct cmsghdr` before the descriptors. */
 const CMSG_HEADER = 16;
 
@@ -66,7 +68,7 @@ export class ControlListener {
   }
 
   async #acceptAll(onAccept: (socket: ControlSocket) => void): Promise<void> {
-    for (;;) {
+    while (!this.#isClosed) {
       await this.#readiness.wait(this.#number, "read");
       if (this.#isClosed) return;
       const accepted = libc().accept4(this.#number, null, null, O_NONBLOCK | O_CLOEXEC);
@@ -96,11 +98,12 @@ export class ControlSocket {
     this.#vector.set([addressOf(this.#bytes), BigInt(CHUNK)]);
   }
 
-  /** What has come; null at the end. */
+  /** What has come; null at the end, and after more descriptors than anybody wants. */
   async read(): Promise<Uint8Array | null> {
     for (;;) {
       if (this.#isClosed) return null;
       const count = this.#receive();
+      if (this.descriptors.length > UNTAKEN) return null;
       if (count > 0) return this.#bytes.slice(0, count);
       if (count === 0 || errno() !== EAGAIN) return null;
       await this.#readiness.wait(this.#number, "read");

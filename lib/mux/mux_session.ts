@@ -4,7 +4,7 @@
  */
 import { drain } from "../client/execute.ts";
 import { type RemoteProcess, startProcess } from "../client/remote_process.ts";
-import { toHoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { TerminalSize } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import type { Router } from "../core/router.ts";
@@ -135,14 +135,18 @@ async function carryOut(
   request: SessionRequest | StdioRequest,
   options: CarryOutOptions,
 ): Promise<void> {
-  const { socket, streams } = options;
+  const { socket, streams, signal } = options;
+  const close = () => Object.values(streams).forEach((stream) => stream?.close());
+  // What is written to a reader that stands still would else never end.
+  signal.addEventListener("abort", close);
   try {
     if (request.kind === "stdio") await joinStdio(request, options);
     else await runSession(request, options);
   } catch (error) {
     socket.write(failure(request.id, printable(toHoldfastError(error).message)));
   } finally {
-    for (const stream of Object.values(streams)) stream?.close();
+    signal.removeEventListener("abort", close);
+    close();
     socket.close();
   }
 }
@@ -161,6 +165,7 @@ async function runSession(
     ? { kind: "shell" }
     : { kind: "command", line: command };
   const context = await way.open(purposeOf({ work, terminal, agent }), signal);
+  signal.throwIfAborted();
   const { stdin, stdout, stderr } = streams;
   const size = () => stdin.size() ?? stdout.size() ?? DEFAULT_SIZE;
   const ended = new AbortController();
@@ -235,19 +240,19 @@ async function joinStdio(
   { socket, way, streams: { stdin, stdout }, signal }: CarryOutOptions,
 ): Promise<void> {
   const context = await way.open("net", signal);
+  signal.throwIfAborted();
   const { outgoing, incoming, connected } = dial({ router: way.router, context }, { host, port });
-  await connected;
-  socket.write(opened(id, SESSION));
-  const give = () => stdin.close();
+  const give = () => {
+    outgoing.abort(new HoldfastError("cancelled", "ssh is gone"));
+    incoming.cancel();
+  };
   signal.addEventListener("abort", give);
   try {
+    await connected;
+    socket.write(opened(id, SESSION));
     void typed(outgoing, { stdin, stdout, escape: null, disconnect: give });
-    await Promise.race([
-      drain(incoming, stdout),
-      new Promise((resolve) => signal.addEventListener("abort", resolve)),
-    ]);
-  } catch {
-    // Either side has gone.
+    // Either side may go.
+    await drain(incoming, stdout).catch(give);
   } finally {
     signal.removeEventListener("abort", give);
   }

@@ -11,9 +11,16 @@ import { Readiness } from "./readiness.ts";
 /** What the owner of the connections gives for each of ssh's. */
 export type Way = Pick<MuxWay, "router" | "forwardsAgent" | "open" | "end"> & AsyncDisposable;
 
+interface Offer {
+  listener: ControlListener;
+  closed: Promise<unknown>;
+  /** Links to it. */
+  names: Set<string>;
+}
+
 export class MuxSockets {
   readonly #directory: string;
-  readonly #listeners: Map<string, ControlListener> = new Map();
+  readonly #offers: Map<string, Offer> = new Map();
   readonly #resizers: Set<() => void> = new Set();
   #readiness: Readiness | null = null;
 
@@ -24,14 +31,15 @@ export class MuxSockets {
   }
 
   /**
-   * Listens at a path (see `isControlPath`) until `closed` resolves; `meet` is called for each ssh that comes. Throws `io`
-   * where nothing can listen there.
+   * Listens at a path (see `isControlPath`) until `closed` resolves, in the place of who did before; `meet` is called for
+   * each ssh that comes. Throws `io` where nothing can listen there.
    */
   offer(
     path: string,
     { closed, meet }: { closed: Promise<unknown>; meet: (end: () => void) => Way },
   ): void {
-    if (this.#listeners.has(path)) return;
+    if (this.#offers.get(path)?.closed === closed) return;
+    this.withdraw(path);
     if (!this.#readiness) {
       this.#readiness = new Readiness();
       Deno.addSignalListener("SIGWINCH", () => this.#resizers.forEach((listener) => listener()));
@@ -50,8 +58,11 @@ export class MuxSockets {
       await serveMux(socket, { router, forwardsAgent, open, end, readiness, onResize });
     };
     const listener = new ControlListener(path, { readiness, onAccept });
-    this.#listeners.set(path, listener);
-    void closed.then(() => this.withdraw(path));
+    const offer = { listener, closed, names: new Set<string>() };
+    this.#offers.set(path, offer);
+    void closed.then(() => {
+      if (this.#offers.get(path) === offer) this.withdraw(path);
+    });
   }
 
   /**
@@ -62,33 +73,43 @@ export class MuxSockets {
     path: string,
     { name, configFile = "", program }: { name: string; configFile?: string; program: string },
   ): void {
-    if (!this.#listeners.has(path) || name.includes("/")) return;
+    const offer = this.#offers.get(path);
+    if (!offer || name.includes("/")) return;
     const names = `${this.#directory}/to${configFile}`;
     Deno.mkdirSync(names, { recursive: true, mode: 0o700 });
     link(program, `${this.#directory}/program`);
+    // As long as we live: who was killed has left its sockets.
+    link(`/proc/${Deno.pid}`, `${this.#directory}/daemon`);
     link(path, `${names}/${name}`);
+    offer.names.add(`${names}/${name}`);
   }
 
   /** Nobody finds it any more; what is under way goes on. */
   withdraw(path: string): void {
-    this.#listeners.get(path)?.close();
-    this.#listeners.delete(path);
+    const offer = this.#offers.get(path);
+    this.#offers.delete(path);
+    offer?.listener.close();
+    for (const name of offer?.names ?? []) unlink(name);
   }
 
   withdrawAll(): void {
-    for (const path of [...this.#listeners.keys()]) this.withdraw(path);
+    for (const path of [...this.#offers.keys()]) this.withdraw(path);
     remove(this.#directory);
   }
 }
 
 /** In the place of an earlier one; it may lead to nowhere once its socket has gone. */
 function link(to: string, path: string): void {
+  unlink(path);
+  Deno.symlinkSync(to, path);
+}
+
+function unlink(path: string): void {
   try {
     Deno.removeSync(path);
   } catch {
     // There was none.
   }
-  Deno.symlinkSync(to, path);
 }
 
 function remove(directory: string): void {

@@ -49,10 +49,12 @@ of_session() {
 held_ssh() {
   at=${HOLDFAST_DIR:-${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/holdfast}}
   if [ -z "$at" ]; then
-    for at in /tmp/holdfast-*; do [ -O "$at" ] && break; done
+    for at in /tmp/holdfast-*; do
+      case ${at#/tmp/holdfast-} in *[!0-9]*) ;; *) [ -O "$at" ] && break ;; esac
+    done
   fi
-  [ -O "$at" ] && [ ! -h "$at" ] && [ -O "$at/ssh" ] || return 1
-  case $at${HOLDFAST_SSH-}${HOLDFAST_HOSTS-} in *%* | "$at"?*) return 1 ;; esac
+  [ -O "$at" ] && [ ! -h "$at" ] && [ -O "$at/ssh" ] && [ -O "$at/ssh/daemon" ] || return 1
+  case $at${HOLDFAST_SSH-}${HOLDFAST_HOSTS-} in [!/]* | *[%\$]* | "$at"?*) return 1 ;; esac
   shift
   user= value= to= config= command=
   for word; do
@@ -72,7 +74,8 @@ held_ssh() {
     esac
   done
   held=$at/ssh/to$config/$to
-  [ "$command" ] && [ -S "$held" ] && [ ! "${config:-$HOME/.ssh/config}" -nt "$held" ] &&
+  [ "$command" ] && [ -S "$held" ] && [ -x "$at/ssh/program" ] &&
+    [ ! "${config:-$HOME/.ssh/config}" -nt "$held" ] &&
     [ ! "${XDG_CONFIG_HOME:-$HOME/.config}/holdfast/hosts.toml" -nt "$held" ] &&
     exec "$at/ssh/program" -S "$at/ssh/%C" -o ControlMaster=no "$@"
 }
