@@ -33,8 +33,9 @@ const THREADS = 12;
  * - `own`: opened anew, so that it can be one that does not block; so with pipes and terminals
  * - `file`: may block, and gets a thread for each call; its position is shared
  * - `shared`: as well, but only when it is ready; so with other users' pipes
+ * - `unfit`: was opened for the other use only; opened anew it would serve
  */
-type Kind = "socket" | "own" | "file" | "shared";
+type Kind = "socket" | "own" | "file" | "shared" | "unfit";
 
 export class Descriptor {
   readonly #readiness: Readiness;
@@ -56,7 +57,8 @@ export class Descriptor {
     this.#kind = info?.isSocket ? "socket" : info?.isFile ? "file" : "shared";
     const access = use === "read" ? 0 : O_WRONLY;
     const given = libc().fcntl(number, F_GETFL) & O_ACCMODE;
-    if (!info || !isSameAnew(info) || (given !== access && given !== O_RDWR)) return;
+    if (given !== access && given !== O_RDWR) this.#kind = "unfit";
+    if (this.#kind !== "shared" || !info || !isSameAnew(info)) return;
     const own = libc().open(cString(path), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (own < 0) return;
     libc().close(number);
@@ -69,7 +71,7 @@ export class Descriptor {
     const buffer = new Uint8Array(CHUNK);
     const size = BigInt(CHUNK);
     for (;;) {
-      if (this.#isClosed) return null;
+      if (this.#isClosed || this.#kind === "unfit") return null;
       // Nobody may lose what is typed for whoever comes next: it is read when it is there, and only then.
       if (this.#kind === "shared") await this.#readiness.wait(this.#number, "read");
       const count = this.#hasThread
@@ -89,7 +91,7 @@ export class Descriptor {
     const some = bytes.subarray(0, most) as Uint8Array<ArrayBuffer>;
     const size = BigInt(some.length);
     for (;;) {
-      if (this.#isClosed) throw gone();
+      if (this.#isClosed || this.#kind === "unfit") throw gone();
       if (this.#kind === "shared") await this.#readiness.wait(this.#number, "write");
       const count = this.#hasThread
         ? await this.#inThread(() => libc().writeInThread(this.#number, some, size))

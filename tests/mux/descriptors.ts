@@ -11,7 +11,8 @@ const system = Deno.dlopen("libc.so.6", {
   ptsname_r: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
-  fchmod: { parameters: ["i32", "u32"], result: "i32" },
+  poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
+  setfsuid: { parameters: ["u32"], result: "i32" },
 }).symbols;
 
 const F_DUPFD_CLOEXEC = 1030;
@@ -39,8 +40,10 @@ export class Own implements Disposable {
     return Number(system.lseek(this.number, 0n, 1));
   }
 
-  /** What is there now, as text; "" at the end, null when there is nothing yet. Its descriptor must not block. */
+  /** What is there now, as text; "" at the end, null when there is nothing yet. */
   take(most = 65536): string | null {
+    const asked = new Int32Array([this.number, 1]); // `struct pollfd`: readable?
+    if (system.poll(new Uint8Array(asked.buffer), 1n, 0) === 0) return null;
     const buffer = new Uint8Array(most);
     const count = libc().read(this.number, buffer, BigInt(most));
     return count < 0 ? null : new TextDecoder().decode(buffer.subarray(0, count));
@@ -100,9 +103,14 @@ export function openPath(path: string, flags: number): Own {
   return new Own(libc().open(cString(path), flags | O_CLOEXEC));
 }
 
-/** Nobody may open it anew any more, not even its owner; root may. */
-export function forbid({ number }: Own): void {
-  system.fchmod(number, 0);
+/** Calls it as somebody else, who may open nothing of ours; for root. */
+export function asSomebodyElse<T>(call: () => T): T {
+  system.setfsuid(12345);
+  try {
+    return call();
+  } finally {
+    system.setfsuid(0);
+  }
 }
 
 /** All that are open here, by number, with what they lead to. */
