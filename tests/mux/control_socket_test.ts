@@ -1,5 +1,5 @@
 /** Control sockets: what is sent over them arrives, descriptors too, and nothing stays open of who has gone. */
-import { HoldfastError } from "../../lib/core/errors.ts";
+import type { HoldfastError } from "../../lib/core/errors.ts";
 import { ControlListener, type ControlSocket } from "../../lib/mux/control_socket.ts";
 import { libc } from "../../lib/mux/libc.ts";
 import { Readiness } from "../../lib/mux/readiness.ts";
