@@ -11,6 +11,7 @@
 import { gzipSync } from "node:zlib";
 import { hex } from "../lib/core/greeting.ts";
 import { SELF_CONTAINED } from "../lib/rendezvous/self_command.ts";
+import { SENT_ENVIRONMENT } from "../lib/client/session.ts";
 import { VERSION } from "../lib/rendezvous/version.ts";
 import { compileFile, findDenort } from "./build/compiled.ts";
 import { compileParts, partNames } from "./build/parts.ts";
@@ -46,6 +47,7 @@ export async function build(path: string, { target }: { target: string }): Promi
     SYSTEM: system,
     PARTS: partNames().join(" | "),
     FLAGS: SELF_CONTAINED.join(" "),
+    SENT: SENT_ENVIRONMENT.filter((name) => !name.startsWith("HOLDFAST_")).join(" "),
   });
   const temporary = `${path}.${Deno.pid}`;
   await Deno.writeFile(temporary, concatenate(locate(filled), archive));

@@ -6,11 +6,12 @@ import type { StartServices } from "./context.ts";
 import type { ByteSource, Child, ProcessHost, SpawnOptions } from "./host.ts";
 
 /**
- * Reads one line and runs it as the shell's own `-c` would have. Of a line that begins with `+` the command takes
- * the shell's place, unless it is a function or an alias (from the environment or .bashrc), or nothing: then the
- * shell has its own words to say.
+ * Reads one line and runs it as the shell's own `-c` would have; a line before it that begins with `=` sets variables.
+ * Of a line that begins with `+` the command takes the shell's place, unless it is a function or an alias (from the
+ * environment or .bashrc), or nothing: then the shell has its own words to say.
  */
-const WAIT = "IFS= read -r HF||exit;case $HF in +*)HF=${HF#+};" +
+const WAIT = 'IFS= read -r HF||exit;case $HF in =*)eval "${HF#=}";IFS= read -r HF||exit;esac;' +
+  "case $HF in +*)HF=${HF#+};" +
   '{ declare -F "${HF%% *}"||alias "${HF%% *}"||! command -v "${HF%% *}";}>/dev/null 2>&1||' +
   'HF="exec $HF";esac;eval "unset HF; $HF"';
 /** One command of plain words: a shell's `-c` does not stay behind it, but becomes it. */
@@ -18,6 +19,8 @@ const SIMPLE = /^[\w.\/][\w.\/-]*( [^;&|(){}`\n]*)?$/;
 /** First words that no program may take the place of: what the shells themselves know. */
 const BUILTIN =
   /^(\.|alias|bg|bind|break|builtin|caller|case|cd|chdir|command|compgen|complete|compopt|continue|coproc|declare|dirs|disown|do|done|echo|elif|else|enable|esac|eval|exec|exit|export|false|fc|fg|fi|for|function|getopts|hash|help|history|if|in|jobs|kill|let|local|logout|mapfile|popd|printf|pushd|pwd|read|readarray|readonly|return|select|set|shift|shopt|source|suspend|test|then|time|times|trap|true|type|typeset|ulimit|umask|unalias|unset|until|wait|while)$/;
+/** Variables that say nothing to a shell that has started already. */
+const HARMLESS = /^(LANG|LANGUAGE|LC_[A-Z]+|TZ|COLORTERM|NO_COLOR|GIT_[A-Z_]+)$/;
 /** What the shell reads in one go at most; longer commands start a shell of their own. */
 const MAX_LINE = 4000;
 
@@ -91,12 +94,15 @@ class SpareShell {
 }
 
 /** What a waiting shell is to read; null: the command wants a process of its own. */
-function lineOf({ command, cwd, env, terminal }: SpawnOptions): string | null {
-  const plain = typeof command === "string" && !cwd && !terminal &&
-    !(env && Object.keys(env).length) && command.length < MAX_LINE && !/[\n\0]/.test(command);
-  if (!plain) return null;
+function lineOf({ command, cwd, env = {}, terminal }: SpawnOptions): string | null {
+  if (typeof command !== "string" || cwd || terminal) return null;
+  const variables = Object.entries(env);
+  if (!variables.every(([name]) => HARMLESS.test(name))) return null;
+  const words = variables.map(([name, value]) => `${name}='${value.replaceAll("'", "'\\''")}'`);
+  const before = words.length > 0 ? `=export ${words.join(" ")}` : "";
+  if ((before + command).length >= MAX_LINE || /[\n\0]/.test(before + command)) return null;
   const become = SIMPLE.test(command) && !BUILTIN.test(command.split(" ")[0]);
-  return `${become ? "+" : " "}${command}\n`;
+  return `${before && `${before}\n`}${become ? "+" : " "}${command}\n`;
 }
 
 /** A shell that waits has nothing to lose; one with a noisy .bashrc may be stuck in writing what nobody reads. */

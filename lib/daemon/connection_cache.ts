@@ -37,7 +37,7 @@ export interface CacheOptions {
   controlPath: string;
   /** Called when the last connection has gone. */
   onEmpty: () => void;
-  /** Called each time that somebody has been given a connection to an SSH host. */
+  /** Called each time that somebody has been given a connection. */
   onHeld: (held: Held) => void;
 }
 
@@ -95,10 +95,8 @@ export class ConnectionCache {
     const last = steps.at(-1)!;
     const { provision } = last;
     const context = await connection!.open(request.purpose ?? "command", { provision });
-    if (last.kind === "host" && last.settings) {
-      const { settings } = last;
-      this.#options.onHeld({ connection: connection!, settings, request, hops: steps.length });
-    }
+    const settings = last.kind === "host" ? last.settings : undefined;
+    this.#options.onHeld({ connection: connection!, settings, request, hops: steps.length });
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
   }
 

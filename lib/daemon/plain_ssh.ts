@@ -5,8 +5,9 @@
 import { HoldfastError } from "../core/errors.ts";
 import type { Router } from "../core/router.ts";
 import type { SshSettings } from "../master/ssh_settings.ts";
-import type { MuxSockets, Way } from "../mux/mux_sockets.ts";
-import { isControlPath } from "../rendezvous/control_path.ts";
+import { KILLED, statusOf } from "../dropin/process_options.ts";
+import type { Met, MuxSockets, Way } from "../mux/mux_sockets.ts";
+import { execSocket, isControlPath } from "../rendezvous/control_path.ts";
 import { realSsh } from "../rendezvous/real_ssh.ts";
 import type { RuntimeDir } from "../rendezvous/runtime_dir.ts";
 import { parseTarget } from "../rendezvous/target.ts";
@@ -30,11 +31,11 @@ export interface PlainSshOptions {
   retire: (connection: Connection) => void;
 }
 
-/** A connection to an SSH host that somebody has been given. */
+/** A connection that somebody has been given. */
 export interface Held {
   connection: Connection;
-  /** The host's. */
-  settings: SshSettings;
+  /** Of an SSH host. */
+  settings?: SshSettings;
   request: OpenRequest;
   /** Of the whole stack. */
   hops: number;
@@ -49,8 +50,8 @@ const WANTS_MORE = ["localforward", "remoteforward", "dynamicforward", "forwardx
 
 export class PlainSsh {
   readonly #options: PlainSshOptions;
-  /** By path: who has it, and under which names. */
-  readonly #offered: Map<string, { connection: Connection; names: Set<string> }> = new Map();
+  /** The words that are known to lead there. */
+  readonly #offered: WeakMap<Connection, Set<string>> = new WeakMap();
   #sockets: Promise<MuxSockets> | null = null;
   #isClosed = false;
 
@@ -60,88 +61,114 @@ export class PlainSsh {
 
   /** For each time that a connection is given to somebody. */
   offer(held: Held): void {
-    const path = held.settings.raw.get("controlpath")?.[0] ?? "none";
-    const { dir, log } = this.#options;
-    if (this.#isClosed || Deno.build.os !== "linux" || !isControlPath(path, dir)) return;
-    const { connection } = held;
-    if (connection.isClosed || WANTS_MORE.some((name) => wants(held.settings, name))) return;
-    const name = nameIn(held);
-    if (name === null) return;
-    const before = this.#offered.get(path);
-    const isOurs = before?.connection === connection;
-    // Two that ssh cannot tell apart, as where they are reached through different jump hosts: the first has it.
-    if (before && !isOurs && before.connection.key !== connection.key) return;
-    const known = `${held.request.ssh?.configFile ?? ""} ${name}`;
-    const names = before && isOurs ? before.names : new Set<string>();
-    if (names.has(known)) return;
-    names.add(known);
-    if (!isOurs) {
-      this.#offered.set(path, { connection, names });
-      void connection.closed.then(() => this.#forget(path, connection));
-    }
-    this.#listen(path, { ...held, name }).catch((error) => {
-      log("warn", `${connection.target}: plain ssh logs in by itself: ${error.message}`);
+    const { connection, request } = held;
+    if (this.#isClosed || Deno.build.os !== "linux" || connection.isClosed) return;
+    if (!isPlain(request)) return;
+    const known = `${request.ssh?.configFile ?? ""} ${request.ssh?.user ?? ""} ${request.target}`;
+    const words = this.#offered.get(connection) ?? new Set();
+    if (words.has(known)) return;
+    this.#offered.set(connection, words.add(known));
+    this.#tell(held).catch((error) => {
+      const { log } = this.#options;
+      log("warn", `${connection.target}: the system's ssh does not find it: ${error.message}`);
     });
   }
 
   /** Nobody finds the sockets any more; what is under way goes on. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    (await this.#sockets)?.withdrawAll();
+    (await this.#sockets?.catch(() => null))?.withdrawAll();
   }
 
-  #forget(path: string, connection: Connection): void {
-    if (this.#offered.get(path)?.connection === connection) this.#offered.delete(path);
-  }
-
-  async #listen(
-    path: string,
-    { connection, settings, request, name }: Held & { name: string },
-  ): Promise<void> {
-    const { dir, router, client, retire } = this.#options;
-    this.#sockets ??= import("../mux/mux_sockets.ts").then(({ MuxSockets }) => new MuxSockets(dir));
+  async #tell({ connection, settings, request, hops }: Held): Promise<void> {
+    const { dir } = this.#options;
+    this.#sockets ??= this.#open();
     const sockets = await this.#sockets;
-    if (this.#isClosed || this.#offered.get(path)?.connection !== connection) return;
+    if (this.#isClosed || connection.isClosed) return;
+    const { closed } = connection;
+    const { configFile, user } = request.ssh ?? {};
+    const program = realSsh(request.env.PATH);
+    if (program === null) return;
+    if (user === undefined) sockets.mark(request.target, { configFile, closed, program });
+    const path = settings?.raw.get("controlpath")?.[0] ?? "none";
+    if (!settings || hops > 1 || !isControlPath(path, dir)) return;
+    if (WANTS_MORE.some((name) => wants(settings, name))) return;
+    if (!this.#listen(path, { sockets, connection, settings, request })) {
+      this.#offered.delete(connection);
+      return;
+    }
+    const name = nameIn(request, settings);
+    if (name !== null) sockets.name(path, { name, configFile, program });
+  }
+
+  async #open(): Promise<MuxSockets> {
+    const { dir, router, client } = this.#options;
+    const [{ MuxSockets }, { HeldExec }] = await Promise.all([
+      import("../mux/mux_sockets.ts"),
+      import("./held_exec.ts"),
+    ]);
+    const sockets = new MuxSockets(dir);
+    const exec = new HeldExec({ router, client });
+    const never = new Promise<never>(() => {});
+    sockets.offer(execSocket(dir), { key: "", closed: never, meet: (met) => exec.meet(met) });
+    return sockets;
+  }
+
+  #listen(
+    path: string,
+    { sockets, connection, settings, request }: Omit<Held, "hops"> & {
+      sockets: MuxSockets;
+      settings: SshSettings;
+    },
+  ): boolean {
+    const { router, client, retire } = this.#options;
     const { target, ssh, env, cwd } = request;
-    const meet = (end: () => void): Way => {
-      const { open, release } = client(end);
+    const { key, closed } = connection;
+    const forwardsAgent = !/^(no|false)$/.test(settings.raw.get("forwardagent")?.[0] ?? "no");
+    const meet = ({ stop }: Met): Way => {
+      const { open, release } = client(stop);
       return {
         router,
-        forwardsAgent: !/^(no|false)$/.test(settings.raw.get("forwardagent")?.[0] ?? "no"),
-        open: async (purpose, signal) =>
-          (await open({ target, ssh, env, cwd, purpose }, signal)).context,
+        place: (variables) => ({
+          forwardsAgent,
+          env: variables,
+          statusOf,
+          readerGone: KILLED,
+          lineEnd: "\r\n",
+          open: async (purpose, signal) =>
+            (await open({ target, ssh, env, cwd, purpose }, signal)).context,
+        }),
         end: ({ now }) => {
-          if (this.#offered.get(path)?.connection === connection) sockets.withdraw(path);
-          this.#forget(path, connection);
+          sockets.withdraw(path, { closed });
           if (now) connection.close(givenUp(connection.target));
           else retire(connection);
         },
         [Symbol.asyncDispose]: async () => release(),
       };
     };
-    sockets.offer(path, { closed: connection.closed, meet });
-    const program = realSsh(env.PATH);
-    if (program !== null) {
-      sockets.name(path, { name, program, configFile: ssh?.configFile });
-    }
+    return sockets.offer(path, { key, closed, meet });
   }
 }
 
 /**
- * The destination that was typed, when nothing else decided which connection it is; else null: with `-A`, say, more is
+ * Whether nothing but the target's words and a file of ssh_config decides which connection it is: with `-A`, say, more is
  * possible over it than others who type the same have asked for.
  */
-function nameIn({ request: { target, ssh = {} }, settings, hops }: Held): string | null {
-  const { user, options = [], configFile, provision: _provision, ...decisive } = ssh;
+function isPlain({ ssh = {}, password, becomePassword }: OpenRequest): boolean {
+  const { user: _user, options = [], configFile, provision: _provision, ...decisive } = ssh;
   const isEmpty = (value: unknown) =>
     value === undefined || value === false || (Array.isArray(value) && value.length === 0);
-  if (hops > 1 || !Object.values(decisive).every(isEmpty)) return null;
-  if (configFile !== undefined && !/^(\/[\w.@+-]+)+$/.test(configFile)) return null;
-  if (!options.every((option) => OF_SESSIONS.test(option))) return null;
+  return [...Object.values(decisive), password, becomePassword].every(isEmpty) &&
+    options.every((option) => OF_SESSIONS.test(option)) &&
+    (configFile === undefined || /^(\/[\w.@+-]+)+$/.test(configFile));
+}
+
+/** The destination as it is typed after ssh; null where it says more than who and where. */
+function nameIn({ target, ssh }: OpenRequest, { host }: SshSettings): string | null {
   const [hop] = parseTarget(target);
-  if (hop.method !== "ssh" || hop.host !== settings.host || hop.port !== undefined) return null;
-  const login = hop.user ?? user;
-  return login === undefined ? hop.host : `${login}@${hop.host}`;
+  if (hop.method !== "ssh" || hop.host !== host || hop.port !== undefined) return null;
+  const login = hop.user ?? ssh?.user;
+  return login === undefined ? host : `${login}@${host}`;
 }
 
 function wants({ raw }: SshSettings, name: string): boolean {

@@ -12,6 +12,7 @@ import {
   O_CLOEXEC,
   O_NONBLOCK,
   SCM_RIGHTS,
+  SO_PEERCRED,
   SOCK_STREAM,
   SOL_SOCKET,
 } from "./libc.ts";
@@ -99,6 +100,16 @@ export class ControlSocket {
   }
 
   /** What has come; null at the end, and after more descriptors than anybody wants. */
+  /** The process that connected. */
+  get peer(): number {
+    const credentials = new Int32Array(new ArrayBuffer(12)); // process, user, group
+    const size = new Uint32Array(new ArrayBuffer(4)).fill(12);
+    const [bytes, length] = [credentials, size].map(({ buffer }) => new Uint8Array(buffer));
+    libc().getsockopt(this.#number, SOL_SOCKET, SO_PEERCRED, bytes, length);
+    return credentials[0];
+  }
+
+  /** What has come; null at the end. */
   async read(): Promise<Uint8Array | null> {
     for (;;) {
       if (this.#isClosed) return null;

@@ -28,6 +28,9 @@ const SYMBOLS = {
   },
   close: { parameters: ["i32"], result: "i32" },
   fcntl: { parameters: ["i32", "i32"], result: "i32" },
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  /** pidfd_open has no function of its own in older libraries. */
+  syscall: { parameters: ["i64", "i64", "i64"], result: "i32" },
   ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   epoll_create1: { parameters: ["i32"], result: "i32" },
@@ -41,6 +44,8 @@ export const AF_UNIX = 1;
 export const SOCK_STREAM = 1;
 export const SOL_SOCKET = 1;
 export const SCM_RIGHTS = 1;
+export const SO_PEERCRED = 17;
+export const SYS_PIDFD_OPEN = 434n;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;

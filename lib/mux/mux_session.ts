@@ -5,7 +5,7 @@
 import { drain } from "../client/execute.ts";
 import { type RemoteProcess, startProcess } from "../client/remote_process.ts";
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
-import type { TerminalSize } from "../core/host.ts";
+import type { ExitStatus, TerminalSize } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import type { Router } from "../core/router.ts";
 import type { SendStream } from "../core/stream.ts";
@@ -16,7 +16,6 @@ import {
   processOptions,
   purposeOf,
   type SessionPurpose,
-  statusOf,
 } from "../dropin/process_options.ts";
 import type { Work } from "../dropin/session_plan.ts";
 import type { ControlSocket } from "./control_socket.ts";
@@ -33,18 +32,41 @@ import {
 } from "./mux_packets.ts";
 import type { Readiness } from "./readiness.ts";
 
-/** Where the sessions of one control socket go. */
-export interface MuxWay {
-  router: Router;
-  readiness: Readiness;
-  /** Whether an agent is forwarded to the host. */
+/** Where a session goes, and what it is there. */
+export interface Place {
+  /** Whether an agent is forwarded to it. */
   forwardsAgent: boolean;
   /** The context for a purpose; held until the session ends. */
   open(purpose: SessionPurpose, signal: AbortSignal): Promise<number>;
+  /** Of the variables that came with the session, the command's. */
+  env: Record<string, string>;
+  /** The status to end with. */
+  statusOf(status: ExitStatus): number;
+  /** That when whoever read the output is gone. */
+  readerGone: number;
+  /** What ends a line of ours. */
+  lineEnd: "\n" | "\r\n";
+}
+
+/** Nothing is to be run: what else was wanted. Returns the status to end with. */
+export interface Deed {
+  deed(): number;
+}
+
+/** What one control socket is for. */
+export interface MuxWay {
+  router: Router;
+  readiness: Readiness;
+  /** Where a session goes that brings these variables. Throws with why it cannot be. */
+  place(env: Record<string, string>): Place | Deed;
   /** No more sessions of this connection; `now`: those that are under way end, too. */
   end(how: { now: boolean }): void;
   /** Called on every SIGWINCH until the function that it returns is. */
   onResize(listener: () => void): () => void;
+  /** Called when a session's command has started. */
+  onStart?(process: RemoteProcess): void;
+  /** The daemon stops. */
+  isStopping(): boolean;
 }
 
 type SessionRequest = Extract<MuxRequest, { kind: "session" }>;
@@ -135,17 +157,18 @@ async function carryOut(
   request: SessionRequest | StdioRequest,
   options: CarryOutOptions,
 ): Promise<void> {
-  const { socket, streams, signal } = options;
+  const { socket, way, streams, signal } = options;
   const close = () => Object.values(streams).forEach((stream) => stream?.close());
-  // What is written to a reader that stands still would else never end.
-  signal.addEventListener("abort", close);
+  // What is written to a reader that stands still would else never end; with the daemon it does, after a last word.
+  const onGone = () => way.isStopping() || close();
+  signal.addEventListener("abort", onGone);
   try {
     if (request.kind === "stdio") await joinStdio(request, options);
     else await runSession(request, options);
   } catch (error) {
     socket.write(failure(request.id, printable(toHoldfastError(error).message)));
   } finally {
-    signal.removeEventListener("abort", close);
+    signal.removeEventListener("abort", onGone);
     close();
     socket.close();
   }
@@ -156,16 +179,24 @@ async function runSession(
   request: SessionRequest,
   { socket, way, streams, signal }: CarryOutOptions,
 ): Promise<void> {
-  const { terminal, env, agent, isSubsystem, command, term } = request;
+  const { terminal, agent, isSubsystem, command, term } = request;
   if (request.x11) throw new Error("holdfast forwards no X11");
-  if (agent && !way.forwardsAgent) throw new Error("the held connection forwards no agent");
+  const place = way.place(request.env);
+  if ("deed" in place) {
+    socket.write(opened(request.id, SESSION));
+    return socket.write(exit(SESSION, place.deed()));
+  }
+  const { env } = place;
+  if (agent && !place.forwardsAgent) throw new Error("the held connection forwards no agent");
   const work: Work = isSubsystem
     ? { kind: "subsystem", name: command }
     : command === ""
     ? { kind: "shell" }
     : { kind: "command", line: command };
-  const context = await way.open(purposeOf({ work, terminal, agent }), signal);
-  signal.throwIfAborted();
+  const context = await place.open(purposeOf({ work, terminal, agent }), signal);
+  if (signal.aborted) return;
+  // First: where it does not arrive, ssh does not take it for granted that something runs, and nothing does.
+  socket.write(opened(request.id, SESSION));
   const { stdin, stdout, stderr } = streams;
   const size = () => stdin.size() ?? stdout.size() ?? DEFAULT_SIZE;
   const ended = new AbortController();
@@ -176,21 +207,23 @@ async function runSession(
     terminal: terminal ? { ...size(), term: term || "dumb" } : undefined,
     signal: ended.signal,
   });
-  socket.write(opened(request.id, SESSION));
+  way.onStart?.(process);
   const unlisten = terminal ? way.onResize(() => process.resize(size())) : () => {};
   try {
     const escape = terminal ? request.escape : null;
     void typed(process.stdin!, { stdin, stdout, escape, disconnect: give });
-    socket.write(exit(SESSION, await finish(process, { stdout, stderr: stderr! })));
+    const status = await finish(process, { stdout, stderr: stderr! });
+    socket.write(exit(SESSION, place.statusOf(status)));
   } catch (error) {
     give();
     const { kind, message } = toHoldfastError(error);
-    const text = `holdfast: ${printable(message)}\r\n`;
+    const why = way.isStopping() ? "the daemon was stopped" : printable(message);
+    const text = `holdfast: ${why}${place.lineEnd}`;
     // Who closes our output does not want to hear of it, and who is gone cannot.
-    if (!signal.aborted && kind !== "io") {
+    if (way.isStopping() || (!signal.aborted && kind !== "io")) {
       await stderr!.write(new TextEncoder().encode(text)).catch(() => {});
     }
-    socket.write(exit(SESSION, KILLED));
+    socket.write(exit(SESSION, kind === "io" ? place.readerGone : KILLED));
   } finally {
     signal.removeEventListener("abort", give);
     unlisten();
@@ -200,13 +233,13 @@ async function runSession(
 async function finish(
   process: RemoteProcess,
   { stdout, stderr }: { stdout: Descriptor; stderr: Descriptor },
-): Promise<number> {
+): Promise<ExitStatus> {
   const [status] = await Promise.all([
     process.exit,
     drain(process.stdout, stdout),
     drain(process.stderr, stderr),
   ]);
-  return statusOf(status);
+  return status;
 }
 
 /** Sends what comes in, up to its end or the session's. On a terminal escapes in it are ours. */
@@ -239,8 +272,10 @@ async function joinStdio(
   { id, host, port }: StdioRequest,
   { socket, way, streams: { stdin, stdout }, signal }: CarryOutOptions,
 ): Promise<void> {
-  const context = await way.open("net", signal);
-  signal.throwIfAborted();
+  const place = way.place({});
+  if ("deed" in place) throw new Error("there is nothing to connect to");
+  const context = await place.open("net", signal);
+  if (signal.aborted) return;
   const { outgoing, incoming, connected } = dial({ router: way.router, context }, { host, port });
   const give = () => {
     outgoing.abort(new HoldfastError("cancelled", "ssh is gone"));

@@ -4,14 +4,28 @@
  */
 import { controlDirectory } from "../rendezvous/control_path.ts";
 import type { RuntimeDir } from "../rendezvous/runtime_dir.ts";
+import { VERSION } from "../rendezvous/version.ts";
 import { ControlListener, type ControlSocket } from "./control_socket.ts";
 import { type MuxWay, serveMux } from "./mux_session.ts";
 import { Readiness } from "./readiness.ts";
 
 /** What the owner of the connections gives for each of ssh's. */
-export type Way = Pick<MuxWay, "router" | "forwardsAgent" | "open" | "end"> & AsyncDisposable;
+export type Way = Pick<MuxWay, "router" | "place" | "end" | "onStart"> & AsyncDisposable;
+
+/** Of one that ssh has made. */
+export interface Met {
+  /** The process that made it. */
+  peer: number;
+  /** For `watchProcess`. */
+  readiness: Readiness;
+  /** Ends it as if ssh had gone. */
+  drop(): void;
+  /** Ends it since the daemon stops. */
+  stop(): void;
+}
 
 interface Offer {
+  key: string;
   listener: ControlListener;
   closed: Promise<unknown>;
   /** Links to it. */
@@ -21,6 +35,8 @@ interface Offer {
 export class MuxSockets {
   readonly #directory: string;
   readonly #offers: Map<string, Offer> = new Map();
+  /** Until when each is one. */
+  readonly #marks: Map<string, Promise<unknown>> = new Map();
   readonly #resizers: Set<() => void> = new Set();
   #readiness: Readiness | null = null;
 
@@ -31,38 +47,51 @@ export class MuxSockets {
   }
 
   /**
-   * Listens at a path (see `isControlPath`) until `closed` resolves, in the place of who did before; `meet` is called for
-   * each ssh that comes. Throws `io` where nothing can listen there.
+   * Listens at a path (see `isControlPath`) until `closed` resolves, in the place of another with the same `key`; `meet` is
+   * called for each ssh that comes. False when one with another key is there: ssh cannot tell them apart, as where one host
+   * is reached in two ways. Throws `io` where nothing can listen there.
    */
   offer(
     path: string,
-    { closed, meet }: { closed: Promise<unknown>; meet: (end: () => void) => Way },
-  ): void {
-    if (this.#offers.get(path)?.closed === closed) return;
-    this.withdraw(path);
+    { key, closed, meet }: { key: string; closed: Promise<unknown>; meet: (met: Met) => Way },
+  ): boolean {
+    const before = this.#offers.get(path);
+    if (before) {
+      if (before.closed === closed || before.key !== key) return before.key === key;
+      this.withdraw(path);
+    }
     if (!this.#readiness) {
       this.#readiness = new Readiness();
       Deno.addSignalListener("SIGWINCH", () => this.#resizers.forEach((listener) => listener()));
     }
     const readiness = this.#readiness;
-    Deno.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    this.#prepare();
     const onAccept = async (socket: ControlSocket) => {
-      await using way = meet(() => socket.close());
-      const onResize = (listener: () => void) => {
-        this.#resizers.add(listener);
-        return () => void this.#resizers.delete(listener);
+      let stops = false;
+      const { peer } = socket;
+      const drop = () => socket.close();
+      const stop = () => {
+        stops = true;
+        socket.close();
       };
-      const { router, forwardsAgent } = way;
-      const open: Way["open"] = (purpose, signal) => way.open(purpose, signal);
-      const end: Way["end"] = (how) => way.end(how);
-      await serveMux(socket, { router, forwardsAgent, open, end, readiness, onResize });
+      await using way = meet({ peer, readiness, drop, stop });
+      await serveMux(socket, {
+        router: way.router,
+        readiness,
+        place: (env) => way.place(env),
+        end: (how) => way.end(how),
+        onStart: (process) => way.onStart?.(process),
+        onResize: (listener) => {
+          this.#resizers.add(listener);
+          return () => void this.#resizers.delete(listener);
+        },
+        isStopping: () => stops,
+      });
     };
     const listener = new ControlListener(path, { readiness, onAccept });
-    const offer = { listener, closed, names: new Set<string>() };
-    this.#offers.set(path, offer);
-    void closed.then(() => {
-      if (this.#offers.get(path) === offer) this.withdraw(path);
-    });
+    this.#offers.set(path, { key, listener, closed, names: new Set() });
+    void closed.then(() => this.withdraw(path, { closed }));
+    return true;
   }
 
   /**
@@ -78,18 +107,46 @@ export class MuxSockets {
     const names = `${this.#directory}/to${configFile}`;
     Deno.mkdirSync(names, { recursive: true, mode: 0o700 });
     link(program, `${this.#directory}/program`);
-    // As long as we live: who was killed has left its sockets.
-    link(`/proc/${Deno.pid}`, `${this.#directory}/daemon`);
     link(path, `${names}/${name}`);
     offer.names.add(`${names}/${name}`);
   }
 
-  /** Nobody finds it any more; what is under way goes on. */
-  withdraw(path: string): void {
+  /** For that head, too: that what this target's words lead to is held, until `closed` resolves. */
+  mark(
+    target: string,
+    { configFile, closed, program }: {
+      configFile?: string;
+      closed: Promise<unknown>;
+      program: string;
+    },
+  ): void {
+    if (target.includes("/")) return;
+    link(program, `${this.#directory}/program`);
+    const marks = `${this.#directory}/held${configFile ?? ""}`;
+    Deno.mkdirSync(marks, { recursive: true, mode: 0o700 });
+    const mark = `${marks}/${target}`;
+    Deno.writeTextFileSync(mark, "");
+    this.#marks.set(mark, closed);
+    void closed.then(() => {
+      if (this.#marks.get(mark) !== closed) return;
+      this.#marks.delete(mark);
+      removeFile(mark);
+    });
+  }
+
+  /** Nobody finds it any more; what is under way goes on. With `closed` only if it is that one's. */
+  withdraw(path: string, { closed }: { closed?: Promise<unknown> } = {}): void {
     const offer = this.#offers.get(path);
+    if (!offer || (closed && offer.closed !== closed)) return;
     this.#offers.delete(path);
-    offer?.listener.close();
-    for (const name of offer?.names ?? []) unlink(name);
+    offer.listener.close();
+    for (const name of offer.names) removeFile(name);
+  }
+
+  /** With whose sockets these are: a process, and its version. */
+  #prepare(): void {
+    Deno.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    Deno.writeTextFileSync(`${this.#directory}/daemon`, `${Deno.pid} ${VERSION}\n`);
   }
 
   withdrawAll(): void {
@@ -100,11 +157,11 @@ export class MuxSockets {
 
 /** In the place of an earlier one; it may lead to nowhere once its socket has gone. */
 function link(to: string, path: string): void {
-  unlink(path);
+  removeFile(path);
   Deno.symlinkSync(to, path);
 }
 
-function unlink(path: string): void {
+function removeFile(path: string): void {
   try {
     Deno.removeSync(path);
   } catch {

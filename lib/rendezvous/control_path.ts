@@ -22,3 +22,8 @@ export function isControlPath(path: string, dir: Pick<RuntimeDir, "path">): bool
   return path.startsWith(`${controlDirectory(dir)}/`) &&
     new TextEncoder().encode(path).length <= LONGEST;
 }
+
+/** One for all targets, for `holdfast exec`. */
+export function execSocket(dir: Pick<RuntimeDir, "path">): string {
+  return `${controlDirectory(dir)}/exec`;
+}

@@ -67,7 +67,9 @@ export class World implements AsyncDisposable {
 
   static async create(): Promise<World> {
     await using stack = new AsyncDisposableStack();
-    const sshd = stack.use(await startSshd({ maxSessions: 100 }));
+    const sshd = stack.use(
+      await startSshd({ maxSessions: 100, config: ["AcceptEnv GIT_PROTOCOL"] }),
+    );
     const { user, sudo, remoteDir } = await target(stack);
     const workspace = stack.use(await Workspace.create());
     const localDir = stack.use(await tempDir()).path;

@@ -37,8 +37,31 @@ start() {
   exec "$dir/deno" run --allow-all --quiet ${engine:+--v8-flags=$engine} @FLAGS@ "$dir/$part.mjs" "$@"
 }
 
-# ssh's usual words for a command, and a host that the daemon holds a connection to (lib/mux): the system's ssh asks it for
-# the session, and that is all that is to be done.
+fail() {
+  printf 'holdfast: %s\n' "$*" >&2
+  exit 255
+}
+
+# What follows is for connections that the daemon holds (lib/mux): the system's ssh asks it for the session over a control
+# socket, in half the time that it takes to start the program. All else is the program's.
+
+# Where a daemon of this version has its sockets, as $at; its process is $daemon.
+find_sockets() {
+  at=${HOLDFAST_DIR:-${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/holdfast}}
+  if [ -z "$at" ]; then
+    for at in /tmp/holdfast-*; do
+      case ${at#/tmp/holdfast-} in *[!0-9]*) ;; *) [ ! -O "$at" ] || break ;; esac
+      at=
+    done
+  fi
+  # ssh would make more of these.
+  case $at in [!/]* | *[%\$]*) return 1 ;; esac
+  [ -O "$at" ] && [ ! -h "$at" ] && [ -O "$at/ssh/daemon" ] && [ -x "$at/ssh/program" ] &&
+    read -r daemon version <"$at/ssh/daemon" &&
+    [ "$version" = @VERSION@ ] && kill -0 "$daemon" 2>/dev/null
+}
+
+# ssh's usual words for a command.
 of_session() {
   case $1 in
     SendEnv[\ =]* | SetEnv[\ =]* | BatchMode=* | RequestTTY=no | RemoteCommand=none | ForwardAgent=no) ;;
@@ -47,46 +70,98 @@ of_session() {
   esac
 }
 held_ssh() {
-  at=${HOLDFAST_DIR:-${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/holdfast}}
-  if [ -z "$at" ]; then
-    for at in /tmp/holdfast-*; do
-      case ${at#/tmp/holdfast-} in *[!0-9]*) ;; *) [ -O "$at" ] && break ;; esac
-    done
-  fi
-  [ -O "$at" ] && [ ! -h "$at" ] && [ -O "$at/ssh" ] && [ -O "$at/ssh/daemon" ] || return 1
-  case $at${HOLDFAST_SSH-}${HOLDFAST_HOSTS-} in [!/]* | *[%\$]* | "$at"?*) return 1 ;; esac
+  [ -z "${HOLDFAST_SSH-}${HOLDFAST_HOSTS-}" ] && find_sockets || return
   shift
-  user= value= to= config= command=
+  user= value= to= config= command= asks=
   for word; do
     case $value in
-      o) of_session "$word" || return 1 ;;
+      o) of_session "$word" || return ;;
       l) user=$word@ ;;
       F) config=$word ;;
     esac
     [ -z "$value" ] || { value= && continue; }
-    [ -z "$to" ] || case $word in -*) return 1 ;; *) command=$word && break ;; esac # options may follow
+    [ -z "$to" ] || case $word in -*) return ;; *) command=$word && break ;; esac # options may follow
     case $word in
       -l | -o | -F) value=${word#-} ;;
-      -o*) of_session "${word#-o}" || return 1 ;;
+      -o*) of_session "${word#-o}" || return ;;
+      -G) asks=1 command=- ;;
       -- | -[Tnqx]) ;;
-      -*) return 1 ;;
+      -*) return ;;
       *) to=$user$word ;;
     esac
   done
   held=$at/ssh/to$config/$to
-  [ "$command" ] && [ -S "$held" ] && [ -x "$at/ssh/program" ] &&
-    [ ! "${config:-$HOME/.ssh/config}" -nt "$held" ] &&
-    [ ! "${XDG_CONFIG_HOME:-$HOME/.config}/holdfast/hosts.toml" -nt "$held" ] &&
-    exec "$at/ssh/program" -S "$at/ssh/%C" -o ControlMaster=no "$@"
+  [ "$command" ] && [ -S "$held" ] && [ ! "${config:-$HOME/.ssh/config}" -nt "$held" ] &&
+    [ ! "${XDG_CONFIG_HOME:-$HOME/.config}/holdfast/hosts.toml" -nt "$held" ] || return
+  [ -z "$asks" ] || exec "$at/ssh/program" "$@"
+  exec "$at/ssh/program" -S "$at/ssh/%C" -o ControlMaster=no "$@"
 }
-[ "$part" = ssh ] && held_ssh "$@"
 
-complete "$home/$hash" && start "$home/$hash" "$@"
-
-fail() {
-  printf 'holdfast: %s\n' "$*" >&2
+# exec TARGET COMMAND. This shell stays, for the signals that the command is to get; see lib/daemon/held_exec.ts.
+held_exec() {
+  shift
+  HOLDFAST_CONFIG=
+  [ "${1-}" != -F ] || { HOLDFAST_CONFIG=${2-} && shift && shift; } || return
+  HOLDFAST_EXEC=${1-}
+  case $HOLDFAST_EXEC in -* | */* | "") return ;; esac
+  find_sockets && [ -f "$at/ssh/held$HOLDFAST_CONFIG/$HOLDFAST_EXEC" ] || return
+  shift
+  [ "${1-}" != -- ] || shift
+  [ "$*" ] && command exec 3<&0 || return
+  export HOLDFAST_EXEC HOLDFAST_CONFIG HOLDFAST_HEAD=$$
+  missed=$at/ssh/missed.$$
+  (
+    trap '' INT TERM HUP QUIT USR1 USR2
+    ask -o "ProxyCommand=touch '$missed'" -- held "$@"
+  ) <&3 3<&- &
+  child=$! interrupts=0 name=
+  exec 3<&-
+  for name in INT TERM HUP QUIT USR1 USR2; do
+    # shellcheck disable=SC2064 # the name as it is now
+    trap "pass_on $name" $name
+  done
+  status=
+  while :; do
+    passed=
+    wait "$child"
+    last=$?
+    # A signal ends the wait, not ssh; whose end is told once.
+    [ $last = 127 ] && [ "$status" ] || status=$last
+    [ "$passed" ] || break
+  done
+  trap - INT TERM HUP QUIT USR1 USR2
+  unset HOLDFAST_EXEC HOLDFAST_CONFIG HOLDFAST_HEAD
+  [ "$status" = 255 ] || exit "$status"
+  # The daemon did not take it: nothing has run.
+  if [ -e "$missed" ]; then
+    rm -f "$missed"
+    return
+  fi
+  kill -0 "$daemon" 2>/dev/null || fail "the daemon is gone, and with it the connection"
   exit 255
 }
+ask() {
+  exec "$at/ssh/program" -F none -T -q -S "$at/ssh/exec" -o ControlMaster=no \
+    -o "SendEnv=HOLDFAST_* PWD @SENT@" "$@"
+}
+pass_on() {
+  passed=1
+  [ "$1" != INT ] || interrupts=$((interrupts + 1))
+  if [ $interrupts -lt 3 ]; then
+    (
+      trap '' INT TERM HUP QUIT USR1 USR2
+      HOLDFAST_SIGNAL="$1 $child" ask -o ProxyCommand=false -- held signal
+    ) </dev/null && return
+  fi
+  kill -9 "$child" 2>/dev/null
+  case $1 in HUP) exit 129 ;; INT) exit 130 ;; QUIT) exit 131 ;; USR1) exit 138 ;; USR2) exit 140 ;; *) exit 143 ;; esac
+}
+case $part in
+  ssh) held_ssh "$@" ;;
+  exec) held_exec "$@" ;;
+esac
+
+complete "$home/$hash" && start "$home/$hash" "$@"
 
 have() {
   command -v "$1" >/dev/null 2>&1

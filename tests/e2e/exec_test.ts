@@ -109,6 +109,18 @@ for (const runtime of ["deno", "node", "node18", "bun", "none", "none, behind su
         'printf %s "$HF_X|$HF_Y"',
       ]);
       assertEquals(env.stdout, `${value}|`);
+      // Those that a waiting shell can be told, too.
+      const told = ["--env", "LC_X=a 'b' $d", "--env", "GIT_Y=", "--env", "TZ=UTC"];
+      for (
+        const [command, expected] of [
+          ['printf %s "$LC_X|$GIT_Y|$TZ"', "a 'b' $d||UTC"],
+          ["printenv LC_X GIT_Y TZ", "a 'b' $d\n\nUTC\n"],
+          ["cat; echo $HF", "typed\n"],
+        ]
+      ) {
+        assertEquals((await exec([...told, target, command], { stdin: "typed" })).stdout, expected);
+      }
+      assertEquals((await exec([target, 'echo "$LC_X$GIT_Y"'])).stdout, "\n");
       assertEquals((await exec(["--cwd", "/usr/bin", target, "pwd"])).stdout, "/usr/bin\n");
       const both = await exec([
         "--cwd",
