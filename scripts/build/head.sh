@@ -48,9 +48,16 @@ fail() {
 # Where a daemon of this version has its sockets, as $at; its process is $daemon.
 find_sockets() {
   at=${HOLDFAST_DIR:-${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/holdfast}}
-  [ "$at" ] || for at in /tmp/holdfast-*; do [ -O "$at" ] && break; done
-  case $at in *%*) return 1 ;; esac
-  [ ! -h "$at" ] && [ -O "$at/ssh/daemon" ] && read -r daemon version <"$at/ssh/daemon" &&
+  if [ -z "$at" ]; then
+    for at in /tmp/holdfast-*; do
+      case ${at#/tmp/holdfast-} in *[!0-9]*) ;; *) [ ! -O "$at" ] || break ;; esac
+      at=
+    done
+  fi
+  # ssh would make more of these.
+  case $at in [!/]* | *[%\$]*) return 1 ;; esac
+  [ -O "$at" ] && [ ! -h "$at" ] && [ -O "$at/ssh/daemon" ] && [ -x "$at/ssh/program" ] &&
+    read -r daemon version <"$at/ssh/daemon" &&
     [ "$version" = @VERSION@ ] && kill -0 "$daemon" 2>/dev/null
 }
 
