@@ -25,7 +25,9 @@ export async function main(words: readonly string[]): Promise<number> {
 async function run(words: readonly string[]): Promise<number> {
   const broken = words.find((word) => word.includes("\ufffd"));
   if (broken !== undefined) {
-    throw new HoldfastError("usage", `Cannot read argument "${broken}": it is not valid UTF-8`);
+    // ssh has one status for all that goes wrong before the command.
+    const kind = words[0] === "ssh" ? "io" : "usage";
+    throw new HoldfastError(kind, `Cannot read argument "${broken}": it is not valid UTF-8`);
   }
   const [name, ...args] = words;
   if (name === undefined || !Object.hasOwn(COMMANDS, name)) {
@@ -58,9 +60,17 @@ export async function report(error: unknown, { debug }: { debug: boolean }): Pro
   const known = error instanceof HoldfastError;
   const message = error instanceof Error ? error.message || error.name : String(error);
   const prefix = known && error.kind !== "internal" ? "holdfast: " : "holdfast: internal error: ";
-  console.error(printable(prefix + message, { multiline: true }));
-  if (debug) console.error(printable(Deno.inspect(error), { multiline: true }));
+  complain(printable(prefix + message, { multiline: true }));
+  if (debug) complain(printable(Deno.inspect(error), { multiline: true }));
   return known && error.kind === "usage" ? 2 : 255;
+}
+
+function complain(text: string): void {
+  try {
+    console.error(text);
+  } catch {
+    // A stderr that takes nothing must not keep us from ending.
+  }
 }
 
 /** `--debug` anywhere but after `--`, where it belongs to the remote command; or HOLDFAST_DEBUG=1. */

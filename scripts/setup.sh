@@ -41,6 +41,7 @@ mount mount
 passwd useradd
 python3-mitogen /usr/lib/python3/dist-packages/mitogen
 git git
+sshfs sshfs
 ansible-core ansible-inventory
 zsh zsh
 ksh ksh

@@ -55,13 +55,21 @@ export async function execute(request: ExecRequest): Promise<number> {
   }
 }
 
-/** Copies a stream to one of ours. Rejects with `Deno.errors.BrokenPipe` when our reader is gone. */
+/** Copies a stream to one of ours. Rejects with `Deno.errors.BrokenPipe` when our reader is gone, else with `io`. */
 export async function drain(
   source: ByteSource,
   output: { write(bytes: Uint8Array): Promise<number> },
 ): Promise<void> {
   for (let bytes = await source.read(); bytes !== null; bytes = await source.read()) {
-    for (let at = 0; at < bytes.length;) at += await output.write(bytes.subarray(at));
+    try {
+      for (let at = 0; at < bytes.length;) at += await output.write(bytes.subarray(at));
+    } catch (error) {
+      if (error instanceof Deno.errors.BrokenPipe) throw error;
+      const { osError }: typeof import("../core/os_error.ts") = await import(
+        "../core/os_error.ts" as string
+      );
+      throw osError("write what the command says", error);
+    }
   }
 }
 

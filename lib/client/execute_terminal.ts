@@ -4,8 +4,8 @@
  */
 import type { TerminalSize } from "../core/host.ts";
 import { HoldfastError } from "../core/errors.ts";
-import { rawMode } from "./ask.ts";
 import { drain, type ExecRequest, feed } from "./execute.ts";
+import { rawTerminal } from "./raw_terminal.ts";
 import { deadline, type RemoteProcess, startProcess, statusOf } from "./remote_process.ts";
 import { connectDaemon } from "./session.ts";
 
@@ -46,7 +46,7 @@ export async function executeTerminal(request: ExecRequest): Promise<number> {
     });
     const { command, cwd, env, input, leave } = request;
     const terminal = { ...localSize(), term: Deno.env.get("TERM") || "dumb" };
-    using _raw = input && Deno.stdin.isTerminal() ? rawMode(Deno.stdin) : undefined;
+    using _raw = input && Deno.stdin.isTerminal() ? rawTerminal() : undefined;
     const started = startProcess(session.router, context, {
       command,
       cwd,

@@ -109,8 +109,11 @@ export class ProcessService {
         for (const one of ended.splice(0)) void one.close();
       }, END_GRACE);
     };
+    // Only Deno gives it a pipe. From node and bun it has a socket, whose end is an error that programs complain of, and
+    // an SSH server would have to be told by OpenSSH's eow@openssh.com, which ssh2 does not speak.
+    const unread = this.#at.host.runtime === "deno" ? undefined : () => void terminate(running);
     const output = [
-      deliver(child.stdout, stdout).then(onEnd.bind(null, stdout)),
+      deliver(child.stdout, stdout, { unread }).then(onEnd.bind(null, stdout)),
       deliver(child.stderr, stderr).then(onEnd.bind(null, stderr)),
     ];
     const done = Promise.all([exit, ...output]);
@@ -196,8 +199,18 @@ async function feed(stdin: ReceiveStream | null, child: Child): Promise<void> {
   }
 }
 
-/** Sends a process's output but its end; when nobody reads it any more, it is drained so that the process can end. */
-async function deliver(source: ByteSource, stream: SendStream): Promise<void> {
+/**
+ * Sends a process's output but its end. When the caller cancels it, the process's end is closed as well, as a pipe's
+ * would be, or `unread` is called; when the caller is gone, it is drained so that the process can end.
+ */
+async function deliver(
+  source: ByteSource,
+  stream: SendStream,
+  { unread = () => source.cancel() }: { unread?: () => void } = {},
+): Promise<void> {
+  void stream.ended.then((reason) => {
+    if (reason?.kind === "cancelled") unread();
+  });
   try {
     for (let bytes = await source.read(); bytes !== null; bytes = await source.read()) {
       await stream.write(bytes);

@@ -5,7 +5,7 @@
 import { HoldfastError } from "../core/errors.ts";
 import type { Router } from "../core/router.ts";
 import type { SshSettings } from "../master/ssh_settings.ts";
-import { KILLED, statusOf } from "../dropin/process_options.ts";
+import { statusOf } from "../dropin/process_options.ts";
 import type { Met, MuxSockets, Way } from "../mux/mux_sockets.ts";
 import { execSocket, isControlPath } from "../rendezvous/control_path.ts";
 import { realSsh } from "../rendezvous/real_ssh.ts";
@@ -133,7 +133,7 @@ export class PlainSsh {
           forwardsAgent,
           env: variables,
           statusOf,
-          readerGone: KILLED,
+          readerGone: null,
           lineEnd: "\r\n",
           open: async (purpose, signal) =>
             (await open({ target, ssh, env, cwd, purpose }, signal)).context,

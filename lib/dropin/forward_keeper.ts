@@ -11,12 +11,10 @@ import { planSession } from "./session_plan.ts";
 import { endBySignals } from "./session_work.ts";
 import type { SshLog } from "./ssh_log.ts";
 import type { SshRequest } from "./ssh_request.ts";
+import { tellReady, untilReady } from "./until_ready.ts";
 
 /** Set in such a process: which of the forwards on its command line are to be made, by their numbers. */
 export const KEEPS_FORWARDS = "HOLDFAST_SSH_KEEPS_FORWARDS";
-
-/** Ends what it says; what comes after that nobody reads. */
-const READY = 0;
 
 /**
  * Starts it with the command line `words`. Resolves with 0 when all of the forwards listen, and otherwise with its
@@ -36,11 +34,7 @@ export async function startKeeper(
     detached: true,
   }).spawn();
   child.unref();
-  const ready = await Promise.all([
-    relay(child.stdout, Deno.stdout),
-    relay(child.stderr, Deno.stderr),
-  ]);
-  return ready[0] ? 0 : (await child.status).code;
+  return await untilReady(child);
 }
 
 /** Is that process. */
@@ -66,22 +60,8 @@ export async function keepForwards(
   for (const port of held.ports) console.log(port);
   endBySignals(log);
   log.level = "QUIET";
-  for (const stream of [Deno.stdout, Deno.stderr]) stream.writeSync(Uint8Array.of(READY));
+  tellReady();
   await Promise.race([gone, held.cancelled]);
   await session.close();
   return 0;
-}
-
-/** Whether it was ready, rather than at its end. */
-async function relay(
-  source: ReadableStream<Uint8Array>,
-  output: { write(bytes: Uint8Array): Promise<number> },
-): Promise<boolean> {
-  for await (const bytes of source) {
-    const end = bytes.indexOf(READY);
-    const said = end < 0 ? bytes : bytes.subarray(0, end);
-    for (let at = 0; at < said.length;) at += await output.write(said.subarray(at));
-    if (end >= 0) return true;
-  }
-  return false;
 }

@@ -8,16 +8,19 @@ export async function holdOpen(open: OpenWork): Promise<number> {
   const gone = lost(open);
   // A context tells those who spoke to it that it is gone.
   await open.session.router.call(open.context, { service: "context", method: "ping" });
-  announceBackground();
+  await announceBackground(log);
   log.write("DEBUG1", "nothing runs, the connection is held");
   throw await gone;
 }
 
-/** Resolves when the context is gone, with why. */
+/** Resolves when the context is gone, or the daemon with all of them, with why. */
 export function lost(
   { session, context }: Pick<OpenWork, "session" | "context">,
 ): Promise<HoldfastError> {
   return new Promise((resolve) => {
-    session.router.onGone((id, reason) => id === context && resolve(reason));
+    const { router } = session;
+    router.onGone((id, reason) => {
+      if (id === context || router.parentIds.includes(id)) resolve(reason);
+    });
   });
 }

@@ -5,8 +5,14 @@ import type { SessionPlan } from "./session_plan.ts";
 import type { SshLog } from "./ssh_log.ts";
 import type { SshRequest } from "./ssh_request.ts";
 
-/** Set in the process that `-f` leaves behind: the id of the one that waits until it is ready. */
+/** What a shell reports for a program that SIGUSR1 ended. */
+const USR1_STATUS = 128 + 10;
+
+/** Set in the process that `-f` leaves behind: the id of the one that waits until it is ready, or RELEASED. */
 export const IN_BACKGROUND = "HOLDFAST_SSH_IN_BACKGROUND";
+
+/** The one that waits carries on what is said until then. */
+export const RELEASED = "released";
 
 /** A session that is open, and what is to be done with it. */
 export interface OpenWork {
@@ -25,10 +31,18 @@ export function endBySignals(log: SshLog): void {
       Deno.exit(KILLED);
     });
   }
+  // ssh does not live through it; Deno would, and open its debugger to every local user.
+  Deno.addSignalListener("SIGUSR1", () => Deno.exit(USR1_STATUS));
 }
 
 /** The session is under way: whoever started this process in the background need not wait any more. */
-export function announceBackground(): void {
+export async function announceBackground(log: SshLog): Promise<void> {
   const starter = Deno.env.get(IN_BACKGROUND);
-  if (starter !== undefined) Deno.kill(Number(starter), "SIGUSR2");
+  if (starter === RELEASED) {
+    const { tellReady }: typeof import("./until_ready.ts") = await import(
+      "./until_ready.ts" as string
+    );
+    tellReady();
+    log.leaveStderr();
+  } else if (starter !== undefined) Deno.kill(Number(starter), "SIGUSR2");
 }

@@ -42,7 +42,7 @@ export async function run(words: string[]): Promise<number> {
       return await answer(line, words);
     }
     if (line.logLevel) log.level = line.logLevel;
-    if (line.logFile !== undefined) log.open(line.logFile);
+    if (line.logFile !== undefined) await log.open(line.logFile);
     return await carryOut(line, { log, words });
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) return FAILED;

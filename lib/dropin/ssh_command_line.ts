@@ -142,7 +142,8 @@ function finish(
   { proxy: _proxy, ...draft }: Draft,
   { words, ...place }: Pick<SshRequest, "destination" | "isStack"> & { words: readonly string[] },
 ): SshRequest {
-  const command = words.length > 0 ? words.join(" ") : null;
+  // No words, and an empty one, are no command.
+  const command = words.join(" ") || null;
   if (command === null && draft.session === "subsystem") {
     throw new WrongWords("You must specify a subsystem to invoke.", { usage: true });
   }

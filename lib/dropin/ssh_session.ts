@@ -1,8 +1,9 @@
 /** Carries out a request of ssh's command line over the daemon's connections. The hot path of `holdfast ssh`. */
-import { drain, feed } from "../client/execute.ts";
+import { feed } from "../client/execute.ts";
 import { startProcess } from "../client/remote_process.ts";
 import { openSession, type SshOptions } from "../client/session.ts";
 import { makeBlocking } from "../client/make_blocking.ts";
+import { passOn } from "./pass_on.ts";
 import { processOptions, purposeOf, statusOf } from "./process_options.ts";
 import { planSession, SESSION_KEYWORDS, type SessionPlan } from "./session_plan.ts";
 import type { SshLog } from "./ssh_log.ts";
@@ -42,7 +43,9 @@ export async function runSession(
       const { goOnInBackground }: typeof import("./background.ts") = await import(
         "./background.ts" as string
       );
-      return await goOnInBackground(words);
+      // A command's output is ours to the end, and so is what is said for who looks for a fault.
+      const releases = plan.work.kind === "none" && !log.isDebug;
+      return await goOnInBackground(words, { releases });
     }
     const context = purposeOf(plan) === purposeOf(guess)
       ? opened.context
@@ -110,13 +113,16 @@ async function work(open: OpenWork): Promise<number> {
   const process = startProcess(session.router, context, processOptions(plan));
   await Promise.resolve(); // The command is on its way first.
   endBySignals(log);
-  announceBackground();
+  await announceBackground(log);
   makeBlocking();
   if (process.stdin) void feed(process.stdin);
   const [status] = await Promise.all([
     process.exit,
-    drain(process.stdout, Deno.stdout),
-    drain(process.stderr, Deno.stderr),
+    passOn(process, {
+      stdout: Deno.stdout,
+      stderr: Deno.stderr,
+      isGone: (error) => error instanceof Deno.errors.BrokenPipe,
+    }),
   ]);
   return statusOf(status);
 }

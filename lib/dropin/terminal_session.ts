@@ -2,8 +2,8 @@
  * A session of the drop-in on a terminal, joined to ours, which is raw meanwhile: size changes, escape characters,
  * suspending. Loaded for that only.
  */
-import { rawMode } from "../client/ask.ts";
 import { drain } from "../client/execute.ts";
+import { rawTerminal } from "../client/raw_terminal.ts";
 import { type RemoteProcess, startProcess } from "../client/remote_process.ts";
 import type { TerminalSize } from "../core/host.ts";
 import type { SendStream } from "../core/stream.ts";
@@ -32,7 +32,7 @@ export async function runOnTerminal(open: OpenWork): Promise<number> {
   const { plan, session, context, log, request } = open;
   const terminal = { ...localSize(), term: Deno.env.get("TERM") || "dumb" };
   const isOurs = plan.input && Deno.stdin.isTerminal();
-  let raw = isOurs ? rawMode(Deno.stdin) : null;
+  let raw = isOurs ? rawTerminal() : null;
   try {
     const process = startProcess(session.router, context, { ...processOptions(plan), terminal });
     endBySignals(log);
@@ -45,7 +45,7 @@ export async function runOnTerminal(open: OpenWork): Promise<number> {
         suspend() {
           raw?.[Symbol.dispose]();
           Deno.kill(Deno.pid, "SIGTSTP");
-          if (isOurs) raw = rawMode(Deno.stdin);
+          if (isOurs) raw = rawTerminal();
           process.resize(localSize());
         },
       });

@@ -11,6 +11,7 @@ import type { Router } from "../core/router.ts";
 import type { SendStream } from "../core/stream.ts";
 import { dial } from "../dropin/dial.ts";
 import { EscapeFilter } from "../dropin/escape_filter.ts";
+import { passOn } from "../dropin/pass_on.ts";
 import {
   KILLED,
   processOptions,
@@ -42,8 +43,8 @@ export interface Place {
   env: Record<string, string>;
   /** The status to end with. */
   statusOf(status: ExitStatus): number;
-  /** That when whoever read the output is gone. */
-  readerGone: number;
+  /** That when whoever read the output is gone; null: the command is told, as ssh does, and ends as it likes. */
+  readerGone: number | null;
   /** What ends a line of ours. */
   lineEnd: "\n" | "\r\n";
 }
@@ -212,6 +213,7 @@ async function runSession(
   try {
     const escape = terminal ? request.escape : null;
     void typed(process.stdin!, { stdin, stdout, escape, disconnect: give });
+    const finish = place.readerGone === null && !terminal ? finishAsSsh : finishAtOnce;
     const status = await finish(process, { stdout, stderr: stderr! });
     socket.write(exit(SESSION, place.statusOf(status)));
   } catch (error) {
@@ -223,16 +225,24 @@ async function runSession(
     if (way.isStopping() || (!signal.aborted && kind !== "io")) {
       await stderr!.write(new TextEncoder().encode(text)).catch(() => {});
     }
-    socket.write(exit(SESSION, kind === "io" ? place.readerGone : KILLED));
+    socket.write(exit(SESSION, (kind === "io" ? place.readerGone : null) ?? KILLED));
   } finally {
     signal.removeEventListener("abort", give);
     unlisten();
   }
 }
 
-async function finish(
+type Outputs = Record<"stdout" | "stderr", Descriptor>;
+
+async function finishAsSsh(process: RemoteProcess, outputs: Outputs): Promise<ExitStatus> {
+  const isGone = (error: unknown) => toHoldfastError(error).kind === "io";
+  const [status] = await Promise.all([process.exit, passOn(process, { ...outputs, isGone })]);
+  return status;
+}
+
+async function finishAtOnce(
   process: RemoteProcess,
-  { stdout, stderr }: { stdout: Descriptor; stderr: Descriptor },
+  { stdout, stderr }: Outputs,
 ): Promise<ExitStatus> {
   const [status] = await Promise.all([
     process.exit,

@@ -1,6 +1,6 @@
 /** What the daemon weighs: with many hosts, and while somebody reads an output slowly. */
 
-import { residentMemory } from "./processes.ts";
+import { residentMemory } from "../../tests/support/processes.ts";
 import type { Measured, Row } from "./row.ts";
 
 const HOSTS = 50;

@@ -46,9 +46,3 @@ export class Processes implements AsyncDisposable {
     await Promise.all([...this.#live].map((child) => this.kill(child)));
   }
 }
-
-/** Resident memory of a process in bytes. */
-export function residentMemory(pid: number): number {
-  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]) * 1024;
-}

@@ -1,7 +1,9 @@
 /** `-W`, `-L` and `-D` of the drop-in: connections that the last context of a stack makes. */
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
-import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { Workspace } from "../support/holdfast.ts";
+import { waitUntilGone } from "../support/processes.ts";
+import { programLine } from "../support/program.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 import { BYTES, EchoServer, exchange, freePort, isAnswer } from "./forward_fixture.ts";
@@ -40,7 +42,7 @@ for (const runtime of ["deno", "none"] as const) {
         });
 
         await t.step(`-W carries the real ssh, ${target}`, async () => {
-          const line = `"${Deno.execPath()}" run -A --quiet "${REPOSITORY}/main.ts" ssh ` +
+          const line = `${programLine({ home: workspace.home })} ssh ` +
             `-F "${workspace.config}" -W 127.0.0.1:${sshd.port} ${target}`;
           const { code, stdout, stderr } = await new Deno.Command("ssh", {
             args: ["-F", workspace.config, "-o", `ProxyCommand=${line}`, "web1", "id -un; exit 3"],
@@ -94,10 +96,8 @@ for (const runtime of ["deno", "none"] as const) {
       await t.step("-fN -L listens when it returns, and goes with the connection", async () => {
         const port = freePort();
         const target = targets.at(-1)!;
-        // What it leaves behind keeps its output open.
         const words = ["-q", "-fN", "-L", `${port}:${address}`, target];
-        await using started = await workspace.spawn("ssh", words);
-        assertEquals((await started.status).code, 0);
+        assertEquals((await workspace.run("ssh", words)).code, 0);
         assertEquals(await exchange(await Deno.connect({ hostname: "127.0.0.1", port })), true);
         const taken = ["-L", `127.0.0.1:${port}:h:1`, target, "echo on"];
         const without = await workspace.run("ssh", taken);
@@ -109,12 +109,8 @@ for (const runtime of ["deno", "none"] as const) {
         const strict = await workspace.run("ssh", ["-oExitOnForwardFailure=yes", ...taken]);
         assertEquals([strict.code, strict.stdout], [255, ""]);
         await workspace.run("disconnect", [target]);
-        // They end when the last process that has them does.
-        await Promise.all([
-          new Response(started.stdout).text(),
-          new Response(started.stderr).text(),
-          started.stdin.close().catch(() => {}),
-        ]);
+        const left = () => workspace.processes().filter(({ command }) => command.includes("-fN"));
+        assertEquals(await waitUntilGone(left), []);
       });
 
       await t.step("-R without a core is for the system's ssh", async () => {

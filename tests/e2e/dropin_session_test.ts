@@ -43,6 +43,26 @@ for (const runtime of ["deno", "none"] as const) {
       await workspace.run("ssh", [targets.at(-1)!, "true"]);
     });
 
+    await t.step("-N ends when the daemon does, however it ends", async () => {
+      for (const signal of [null, "SIGKILL"] as const) {
+        await using process = await workspace.spawn("ssh", ["-N", "-v", targets[0]]);
+        const reader = process.stderr.pipeThrough(new TextDecoderStream()).getReader();
+        let said = "";
+        while (!said.includes("is held")) said += (await reader.read()).value;
+        const { pid } = JSON.parse((await workspace.run("status", ["--json"])).stdout);
+        if (signal) Deno.kill(pid, signal);
+        else await workspace.run("stop");
+        for (let more = await reader.read(); !more.done; more = await reader.read()) {
+          said += more.value;
+        }
+        assertEquals((await process.status).code, 255);
+        assertMatch(said, /held\r\nholdfast: .*\r\n$/);
+        await process.stdin.close().catch(() => {});
+        await process.stdout.cancel();
+      }
+      for (const target of targets) await workspace.run("ssh", [target, "true"]);
+    });
+
     await t.step("the host saw one login of ours", async () => {
       const { connections } = JSON.parse((await workspace.run("status", ["--json"])).stdout);
       assertEquals(connections.length, targets.length, JSON.stringify(connections));
@@ -92,6 +112,7 @@ async function checkSessions(
       /^Pseudo-terminal will not be allocated because stdin is not a terminal\.\r\n/,
     );
     assertEquals((await ours(["-T", target], { stdin: "exit 0\n" })).stderr, "");
+    assertEquals((await same(["web1", ""], "exit 4\n")).code, 4);
   });
 
   await t.step("environment by SendEnv and SetEnv", async () => {
@@ -139,17 +160,20 @@ async function checkSessions(
     await Deno.remove(file);
   });
 
-  await t.step("a killed one takes its command along", async () => {
-    const command = "echo ready; exec sleep 1000";
-    await using process = await workspace.spawn("ssh", [target, command]);
-    const reader = process.stdout.getReader();
-    await reader.read();
-    process.kill("SIGTERM");
-    assertEquals((await process.status).code, 255);
-    await process.stdin.close().catch(() => {});
-    await reader.cancel();
-    await process.stderr.cancel();
-  });
+  // By USR1 a runtime would rather open its debugger.
+  for (const [signal, status] of [["SIGTERM", 255], ["SIGUSR1", 138]] as const) {
+    await t.step(`one killed by ${signal} takes its command along`, async () => {
+      const command = "echo ready; exec sleep 1000";
+      await using process = await workspace.spawn("ssh", [target, command]);
+      const reader = process.stdout.getReader();
+      await reader.read();
+      process.kill(signal);
+      assertEquals((await process.status).code, status);
+      await process.stdin.close().catch(() => {});
+      await reader.cancel();
+      await process.stderr.cancel();
+    });
+  }
 
   await t.step("-N holds it until it is killed", async () => {
     await using process = await workspace.spawn("ssh", ["-N", "-v", target]);
@@ -198,6 +222,10 @@ test("dropin: what cannot be reached is 255 and one line", async () => {
     [["-p", "1", "127.0.0.1", "true"], /^holdfast: .*refused.*\r\n$/],
     [["no,such=method", "true"], /^holdfast: Cannot read target "no,such=method": .*\r\n$/],
     [["-oBogus=1", "127.0.0.1", "true"], /^holdfast: .*bogus.*\r\n$/],
+    [
+      ["-E", workspace.home, "h", "true"],
+      /^holdfast: Cannot open log file .*: it is a directory\r\n$/,
+    ],
     [["-fN", "-oRequestTTY=maybe", "127.0.0.1"], /^holdfast: .*maybe.*\r\n$/],
     [["--", "-oProxyCommand=touch x"], /^hostname contains invalid characters\r\n$/],
     [["-X", "-w1", "a,b", "true"], /^holdfast: Cannot carry out -w for a,b: .*\r\n$/],

@@ -40,6 +40,25 @@ for (const runtime of ["deno", "none"] as const) {
           assertEquals([status, restored], [7, true]);
         });
 
+        await t.step(
+          `a program that draws gets its line feeds as they are, ${target}`,
+          async () => {
+            for (const way of ["ssh", "exec"]) {
+              const command = "stty raw; printf 'one\\ntwo\\n'; read x";
+              const { status, shown, restored } = await play(workspace, [
+                way,
+                "-t",
+                target,
+                command,
+              ], [
+                ["two", "type", "\n"],
+              ]);
+              assertStringIncludes(shown, "one\ntwo\n");
+              assertEquals([status, restored], [0, true]);
+            }
+          },
+        );
+
         await t.step(`the login shell, ${target}`, async () => {
           const { status, shown, restored } = await play(workspace, ["ssh", target], [
             ["", "type", "shopt login_shell; tty; exit 5\r"],

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
 import { startDelayProxy } from "../support/delay_proxy.ts";
 import { Workspace } from "../support/holdfast.ts";
+import { peakMemory } from "../support/processes.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -56,8 +57,6 @@ test.needs("linux")("put: a file of any size costs no more memory", async () => 
   assertEquals([code, stderr], [0, ""]);
   assertEquals((await Deno.stat(result)).size, size);
   // The daemon and the context that wrote it; the client has ended.
-  const peaks = workspace.processes().map(({ pid }) =>
-    Number(/VmHWM:\s+(\d+)/.exec(Deno.readTextFileSync(`/proc/${pid}/status`))![1]) / 1024
-  );
+  const peaks = workspace.processes().map(({ pid }) => peakMemory(pid) / 2 ** 20);
   assert(peaks.length >= 2 && peaks.every((megabytes) => megabytes < 300), `${peaks} MB`);
 });

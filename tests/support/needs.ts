@@ -11,6 +11,7 @@ import { withoutRuntimes } from "./without_runtimes.ts";
  * - `root`: we run as root, so accounts can be made
  * - `namespaces`: root may also mount, so runtimes can be hidden from an sshd's sessions
  * - `bash-completion`: the package of that name
+ * - `fuse`: file systems can be served by processes
  * - `linux`: /proc and Linux semantics
  */
 export type Need = string;
@@ -20,6 +21,7 @@ export const BASH_COMPLETION = "/usr/share/bash-completion/bash_completion";
 
 const special: Record<string, () => boolean> = {
   "bash-completion": () => exists(BASH_COMPLETION),
+  fuse: canServeFiles,
   linux: () => Deno.build.os === "linux",
   root: () => Deno.build.os === "linux" && Deno.uid() === 0,
   namespaces: canHideRuntimes,
@@ -46,6 +48,15 @@ export function has(need: Need): boolean {
 function exists(path: string): boolean {
   try {
     return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function canServeFiles(): boolean {
+  try {
+    Deno.openSync("/dev/fuse", { read: true, write: true }).close();
+    return true;
   } catch {
     return false;
   }

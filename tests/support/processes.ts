@@ -85,6 +85,26 @@ export async function killProcesses(processes: ProcessInfo[]): Promise<void> {
   if (left.length > 0) throw new Error(`Cannot kill ${describeProcesses(left)}: still running`);
 }
 
+/** What a process has in memory now, in bytes; 0 when it is gone. */
+export function residentMemory(pid: number): number {
+  return memoryField(pid, "VmRSS");
+}
+
+/** The most that a process ever had in memory, in bytes; 0 when it is gone. */
+export function peakMemory(pid: number): number {
+  return memoryField(pid, "VmHWM");
+}
+
+function memoryField(pid: number, name: "VmRSS" | "VmHWM"): number {
+  const kilobytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(readProc(pid, "status"))?.[1];
+  return Number(kilobytes ?? 0) * 1024;
+}
+
+/** Bytes that a process has written so far; 0 when it is gone. */
+export function bytesWritten(pid: number): number {
+  return Number(/^wchar: (\d+)$/m.exec(readProc(pid, "io"))?.[1] ?? 0);
+}
+
 /** `123 (sleep 60), 124 (cat)`, for messages. */
 export function describeProcesses(processes: ProcessInfo[]): string {
   return processes.map(({ pid, command }) => `${pid} (${command.slice(0, 200)})`).join(", ");
