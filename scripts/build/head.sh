@@ -54,11 +54,11 @@ find_sockets() {
       at=
     done
   fi
-  # ssh would make more of these.
-  case $at in [!/]* | *[%\$]*) return 1 ;; esac
+  # In others ssh, or the shell that it starts, would see more than a path.
+  case $at in [!/]* | *[!A-Za-z0-9/._@,:+\ -]*) return 1 ;; esac
   [ -O "$at" ] && [ ! -h "$at" ] && [ -O "$at/ssh/daemon" ] && [ -x "$at/ssh/program" ] &&
     read -r daemon version <"$at/ssh/daemon" &&
-    [ "$version" = @VERSION@ ] && kill -0 "$daemon" 2>/dev/null
+    [ "$version" = @VERSION@ ] && [ -e "/proc/$daemon/exe" ] # where it is a zombie, too, there is none
 }
 
 # ssh's usual words for a command.

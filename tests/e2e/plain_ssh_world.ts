@@ -23,7 +23,9 @@ export interface World {
   ssh(...words: string[]): string[];
   /** Runs it; fails when that needed a login of its own. */
   overHeld(line: string, options?: { env?: Record<string, string> }): Promise<Ran>;
-  /** Whether the daemon has descriptors that it did not have before it served anybody, once all has ended. */
+  /** Terminals, devices and files of tests (`given...`) that the daemon was handed. */
+  open(): Promise<string[]>;
+  /** Those that it does not close. */
   leftOpen(): Promise<string[]>;
   daemon(): Promise<number>;
 }
@@ -82,6 +84,7 @@ export async function inWorld(
       assertEquals(await sshd.logins(), before, `logged in by itself: ${ran.stderr}`);
       return ran;
     },
+    open: async () => foreign(await daemon()),
     async leftOpen() {
       const pid = await daemon();
       let left: string[] = [];
@@ -96,7 +99,6 @@ export async function inWorld(
   });
 }
 
-/** Terminals, files of tests and pipes with a reader or a writer elsewhere: what was handed over. */
 function foreign(pid: number): string[] {
   const found: string[] = [];
   for (const { name } of Deno.readDirSync(`/proc/${pid}/fd`)) {
