@@ -58,7 +58,7 @@ export class Router {
     this.setStandardHandler(DETACHING, ({ src }, link) => {
       if (link?.peer !== src) return;
       if (link.mayDetach) link.detached = true;
-      else this.#drop(link, "nobody ordered it to detach");
+      else this.#drop(link, "it was not told to detach");
     });
     this.#handlers.set(DEL_ROUTE, this.#standard((frame, link) => this.#onDelRoute(frame, link)));
   }
