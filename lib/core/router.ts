@@ -57,8 +57,8 @@ export class Router {
     this.#handlers.set(ADD_ROUTE, this.#standard((frame, link) => this.#onAddRoute(frame, link)));
     this.setStandardHandler(DETACHING, ({ src }, link) => {
       if (link?.peer !== src) return;
-      link.detached = link.mayDetach;
-      if (!link.detached) this.#drop(link, "it may not detach");
+      if (link.mayDetach) link.detached = true;
+      else this.#drop(link, "it was not told to detach");
     });
     this.#handlers.set(DEL_ROUTE, this.#standard((frame, link) => this.#onDelRoute(frame, link)));
   }

@@ -20,7 +20,7 @@ import {
 } from "../dropin/process_options.ts";
 import type { Work } from "../dropin/session_plan.ts";
 import type { ControlSocket } from "./control_socket.ts";
-import { Descriptor } from "./descriptor.ts";
+import { Descriptor, ReaderGone } from "./descriptor.ts";
 import {
   alive,
   exit,
@@ -218,14 +218,15 @@ async function runSession(
     socket.write(exit(SESSION, place.statusOf(status)));
   } catch (error) {
     give();
-    const { kind, message } = toHoldfastError(error);
+    const isGone = error instanceof ReaderGone;
+    const { message } = toHoldfastError(error);
     const why = way.isStopping() ? "the daemon was stopped" : printable(message);
     const text = `holdfast: ${why}${place.lineEnd}`;
     // Who closes our output does not want to hear of it, and who is gone cannot.
-    if (way.isStopping() || (!signal.aborted && kind !== "io")) {
+    if (way.isStopping() || (!signal.aborted && !isGone)) {
       await stderr!.write(new TextEncoder().encode(text)).catch(() => {});
     }
-    socket.write(exit(SESSION, (kind === "io" ? place.readerGone : null) ?? KILLED));
+    socket.write(exit(SESSION, (isGone ? place.readerGone : null) ?? KILLED));
   } finally {
     signal.removeEventListener("abort", give);
     unlisten();
@@ -235,7 +236,7 @@ async function runSession(
 type Outputs = Record<"stdout" | "stderr", Descriptor>;
 
 async function finishAsSsh(process: RemoteProcess, outputs: Outputs): Promise<ExitStatus> {
-  const isGone = (error: unknown) => toHoldfastError(error).kind === "io";
+  const isGone = (error: unknown) => error instanceof ReaderGone;
   const [status] = await Promise.all([process.exit, passOn(process, { ...outputs, isGone })]);
   return status;
 }
