@@ -17,6 +17,9 @@
  * bundled, `node:` modules of the target's runtime) and runs on deno, node or bun, whichever is there. It has no top-level
  * await, and its standard output is not its own: what it writes to the console goes to the daemon's log.
  *
+ * A hop that wants a password gets the one that comes with it (`router.sudo({ via: web, password })`); where none does, it
+ * is asked for as the command line asks. `context.detach()` lets functions go on when this program and the daemon are gone.
+ *
  * @module
  */
 export { type ErrorKind, HoldfastError } from "./core/errors.ts";

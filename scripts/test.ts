@@ -1,9 +1,10 @@
 /**
  * `deno task test`: runs every test file in a process of its own (the leak check relies on that), two
- * at a time, shows their output in the order of their names, and ends with one line of totals. Without files it then
- * builds `dist/holdfast`, and runs some of them again with that in the place of the source tree.
+ * at a time, shows their output in the order of their names, and ends with one line of totals. Files that are named run
+ * from the source tree. Without any it builds `dist/holdfast` first, and the end-to-end tests run with that instead: from
+ * another place, some also with each kind of home, and with `--every-home`, as CI does, all of them.
  *
- *     deno run -A scripts/test.ts [FILE|DIRECTORY...] [options of `deno test`, such as --filter=NAME]
+ *     deno run -A scripts/test.ts [FILE|DIRECTORY...] [--every-home] [options of `deno test`, such as --filter=NAME]
  */
 
 import { has } from "../tests/support/needs.ts";
@@ -17,25 +18,23 @@ const JOBS = Number(Deno.env.get("HOLDFAST_TEST_JOBS")) ||
 /** Seconds after which a file's process is killed as hanging. `HOLDFAST_TEST_TIMEOUT` overrides. */
 const TIMEOUT = Number(Deno.env.get("HOLDFAST_TEST_TIMEOUT")) || 600;
 
-/** What a user would notice first if the built file were not what the source tree is. */
-const BUILT_FIRST = ["e2e/exec", "e2e/stack", "e2e/dropin_session", "e2e/dropin_tools"];
+/** Not end-to-end by its place, but it starts the program as they do. */
+const RELAY = "tests/client/relay_test.ts";
 
-/** By how the built file is run, see `tests/support/program.ts`. */
-const BUILT: Record<Variant, string[]> = {
-  relocated: [
-    ...BUILT_FIRST,
-    "client/relay",
-    "e2e/bad_input",
-    "e2e/concurrency",
-    "e2e/dropin_terminal",
-    "e2e/openssh",
-    "e2e/questions",
-    "e2e/signals",
-    "e2e/terminal",
-  ],
-  "empty-home": BUILT_FIRST,
-  "read-only-home": BUILT_FIRST,
+/** End-to-end tests in which the built file would change nothing. */
+const SAME: Record<string, string> = {
+  "tests/e2e/calls_test.ts": "the tests' own process is the program, by lib/mod.ts",
+  "tests/e2e/provision_test.ts": "builds a file, and runs that in a home that is empty",
+  "tests/e2e/provision_hops_test.ts": "builds a file, and runs that in a home that is empty",
 };
+
+/** With every kind of home in each whole run: what a user would notice first. */
+const FIRST = ["exec", "stack", "dropin_session", "dropin_tools"].map((name) =>
+  `tests/e2e/${name}_test.ts`
+);
+
+/** See `tests/support/program.ts`. */
+const HOMES: Variant[] = ["empty-home", "read-only-home"];
 
 /** One file, run in one way. */
 interface Job {
@@ -54,10 +53,12 @@ interface Report {
 async function main(args: string[]): Promise<number> {
   Deno.chdir(new URL("..", import.meta.url));
   const chosen = args.filter((arg) => !arg.startsWith("-") && exists(arg));
-  const options = args.filter((arg) => !chosen.includes(arg));
+  const everyHome = args.includes("--every-home");
+  const options = args.filter((arg) => !chosen.includes(arg) && arg !== "--every-home");
   const files = (chosen.length > 0 ? chosen : ["tests"]).flatMap(testFilesIn).sort();
-  const jobs: Job[] = files.map((file) => ({ file }));
-  if (chosen.length === 0) jobs.push(...await builtJobs());
+  const jobs = chosen.length === 0 && await isBuilt()
+    ? withBuiltFile(files, { everyHome })
+    : files.map((file) => ({ file }));
 
   const scratch = await Deno.makeTempDir({ prefix: "hf-junit-" });
   const reports = jobs.map(() => Promise.withResolvers<Report>());
@@ -91,18 +92,29 @@ async function main(args: string[]): Promise<number> {
   return totals.failed > 0 || totals.passed === 0 ? 1 : 0;
 }
 
-/** Builds, and says what is to be run with it; nothing where it cannot be built. */
-async function builtJobs(): Promise<Job[]> {
-  if (["linux", "gzip", "tar", "sha256sum"].some((need) => !has(need))) return [];
+/** Builds the file, if it can be built here. */
+async function isBuilt(): Promise<boolean> {
+  if (["linux", "gzip", "tar", "sha256sum"].some((need) => !has(need))) return false;
   const { success } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "scripts/build.ts"],
     stdin: "null",
   }).spawn().status;
   if (!success) throw new Error("Cannot test the built file: it was not built");
-  return Object.entries(BUILT).flatMap(([built, names]) => {
-    if (built === "read-only-home" && !has("namespaces")) return [];
-    return names.map((name) => ({ file: `tests/${name}_test.ts`, built: built as Variant }));
-  });
+  return true;
+}
+
+/** The end-to-end tests with the built file, all others from the source tree. */
+function withBuiltFile(files: string[], { everyHome }: { everyHome: boolean }): Job[] {
+  const ends = files.filter((file) => file.startsWith("tests/e2e/") && !(file in SAME));
+  const jobs: Job[] = files.map((file) =>
+    ends.includes(file) ? { file, built: "relocated" } : { file }
+  );
+  jobs.push({ file: RELAY, built: "relocated" });
+  for (const built of HOMES) {
+    if (built === "read-only-home" && !has("namespaces")) continue;
+    jobs.push(...(everyHome ? ends : FIRST).map((file) => ({ file, built })));
+  }
+  return jobs;
 }
 
 function nameOf({ file, built }: Job): string {

@@ -8,9 +8,9 @@ import type { Context, StartServices } from "../core/context.ts";
 import { FunctionCalls } from "./function_calls.ts";
 
 export const start: StartServices = (context) => {
-  new FunctionCalls(context.router, (id) => context.importer!.load(id));
+  const calls = new FunctionCalls(context.router, (id) => context.importer!.load(id));
   forwardOutput(context);
-  return { services: {} };
+  return { services: {}, close: async () => void (context.detached && await calls.finish()) };
 };
 
 /**

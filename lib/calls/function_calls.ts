@@ -28,6 +28,8 @@ export class FunctionCalls {
   readonly #load: (id: string) => Promise<unknown>;
   /** By caller and number: settles with the last call so far. Those that work and have nothing to do are left out. */
   readonly #chains: Map<string, Promise<void>> = new Map();
+  /** Calls that run. */
+  readonly #running: Set<Promise<void>> = new Set();
 
   /** `load` gives a module's exports, and fails with a HoldfastError or what the module threw. */
   constructor(router: Router, load: (id: string) => Promise<unknown>) {
@@ -39,11 +41,19 @@ export class FunctionCalls {
     router.setStandardHandler(CALL_FUNCTION, (frame) => this.#receive(frame));
   }
 
+  /** Resolves when every function that was called has returned, or thrown, whoever still waits for it. */
+  async finish(): Promise<void> {
+    await Promise.allSettled(this.#running);
+  }
+
   #receive(frame: Frame): void {
     const { head, body } = openPacked(frame.payload);
-    if (frame.replyTo >= FIRST_DYNAMIC_HANDLE) void this.#answer(frame, { head, body });
-    // A chain that is over.
-    else if (this.#router.hasParentAuthority(frame.auth)) {
+    if (frame.replyTo >= FIRST_DYNAMIC_HANDLE) {
+      const running = this.#answer(frame, { head, body });
+      this.#running.add(running);
+      void running.finally(() => this.#running.delete(running));
+      // A chain that is over.
+    } else if (this.#router.hasParentAuthority(frame.auth)) {
       this.#chains.delete(`${frame.src}:${head.chain}`);
     }
   }

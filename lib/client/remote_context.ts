@@ -72,14 +72,17 @@ export class Context implements Caller {
   readonly #modules: Map<string, Promise<string>> = new Map();
   #chains = 0;
 
-  constructor(session: Session, { id, request }: { id: number; request: OpenRequest }) {
+  constructor(
+    session: Session,
+    { id, target, request }: { id: number; target: string; request: OpenRequest },
+  ) {
     this.#session = session;
     this.#id = id;
     this.#request = request;
-    this.target = request.target;
+    this.target = target;
   }
 
-  /** What opened it, for contexts behind it. */
+  /** What opened it, for contexts behind it; the passwords that were given are in it. */
   get request(): OpenRequest {
     return this.#request;
   }
@@ -155,6 +158,19 @@ export class Context implements Caller {
     const id = await this.#session.open({ ...this.#request, purpose: "files" });
     const list = typeof sources === "string" ? [sources] : sources;
     return await fetchFiles(this.#session.router, id, { sources: list, destination, ...options });
+  }
+
+  /**
+   * Lets it, and contexts behind it, outlive the connection. Until that ends all is as before, for others that share it as
+   * well. When it ends, however that comes about, the functions that run here and behind go on until they return, and so
+   * do commands that were started with `--leave`; then these contexts end. Nothing reaches them in the meantime: what the
+   * functions return is lost, their signals are aborted, and whoever opens the stack is given new contexts. To end one
+   * early, kill its process there, which `ps` shows as `holdfast: STACK (OWNER)`.
+   *
+   * @throws {HoldfastError} `bootstrap`: it has no runtime; `disconnected`: it is gone
+   */
+  async detach(): Promise<void> {
+    await this.#session.daemon("routing", "detach", { context: this.#id });
   }
 
   /** The module's id, once the context can have it; it is compiled once for this context object. */

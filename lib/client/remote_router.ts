@@ -2,7 +2,13 @@
 import { formatTarget, type Hop, parseTarget } from "../rendezvous/target.ts";
 import { Channel } from "./channel.ts";
 import { Context } from "./remote_context.ts";
-import { connectDaemon, type OpenRequest, type Session, type SshOptions } from "./session.ts";
+import {
+  connectDaemon,
+  type OpenRequest,
+  type Segment,
+  type Session,
+  type SshOptions,
+} from "./session.ts";
 
 export interface OpenOptions {
   /** The context that it is opened behind. Default: this machine. */
@@ -17,14 +23,20 @@ export interface SshHopOptions extends OpenOptions, Omit<SshOptions, "user" | "p
   user?: string;
   /** 1 to 65535. */
   port?: number;
-  /** Logs in to the hosts of the stack; asked for on the terminal where it is wanted and not given. */
+  /**
+   * Logs in to this host, and to no other; asked for on the terminal where it is wanted and not given. It goes to the
+   * daemon over its socket, and never into arguments or an environment.
+   */
   password?: string;
 }
 
 export interface BecomeOptions extends OpenOptions {
   /** Default: root. */
   user?: string;
-  /** For sudo, su and doas on the whole stack; asked for on the terminal where it is wanted and not given. */
+  /**
+   * For this hop alone. sudo and doas ask for that of the user whom one is before, su for that of the new one. It is asked
+   * for where it is not given, and travels, as a host's does.
+   */
   password?: string;
 }
 
@@ -45,7 +57,9 @@ export async function openRouter(): Promise<Router> {
 /**
  * - Shared: contexts are the ones that the command line and other programs hold, by what leads to them.
  * - Held: a context stays open for as long as this router does, and for the daemon's idle timeout after it.
- * - Each method rejects with a HoldfastError that names the hop: `connect`, `host_key`, `auth`, `bootstrap`, `timeout`.
+ * - Behind: what is opened `via` a context goes through its connection; each hop has its own options and password.
+ * - Each method rejects with a HoldfastError that names the hop: `usage`, `connect`, `host_key`, `auth`, `permission`,
+ *   `not_found`, `bootstrap`, `timeout`; `cancelled` when it was given up.
  */
 export class Router implements AsyncDisposable {
   readonly #session: Session;
@@ -57,29 +71,28 @@ export class Router implements AsyncDisposable {
   /** Opens a stack in the command line's words: `bastion,web1,sudo=postgres`. */
   async open(
     target: string,
-    { via, signal, ...options }: OpenOptions & Omit<OpenRequest, "target" | "purpose"> = {},
+    { via, signal, ...options }:
+      & OpenOptions
+      & Pick<OpenRequest, "ssh" | "password" | "becomePassword"> = {},
   ): Promise<Context> {
-    const hops = [...via ? parseTarget(via.target) : [], ...parseTarget(target)];
+    const hops = parseTarget(target);
+    const whole = formatTarget([...via ? parseTarget(via.target) : [], ...hops]);
     const request: OpenRequest = {
-      ...via?.request,
       ...options,
+      ssh: { ...inherited(via?.request.ssh), ...options.ssh },
       target: formatTarget(hops),
+      behind: via && [...via.request.behind ?? [], segmentOf(via.request)],
       purpose: "code",
     };
     const id = await this.#session.open({ ...request, signal });
-    return new Context(this.#session, { id, request });
+    return new Context(this.#session, { id, target: whole, request });
   }
 
-  /** A host. Its options besides host, user and port are ssh's own and hold for the whole stack. */
+  /** A host. Its options besides host, user and port are ssh's own. */
   async ssh({ host, user, port, via, signal, password, ...ssh }: SshHopOptions): Promise<Context> {
     const target = formatTarget([{ method: "ssh", host, user, port }]);
     const options = password === undefined ? {} : { password };
-    return await this.open(target, {
-      via,
-      signal,
-      ssh: { ...via?.request.ssh, ...ssh },
-      ...options,
-    });
+    return await this.open(target, { via, signal, ssh, ...options });
   }
 
   /** A process of its own on this machine, or where `via` is. */
@@ -128,6 +141,19 @@ export class Router implements AsyncDisposable {
     const secret = password === undefined ? {} : { becomePassword: password };
     return await this.open(hop(method, user), { ...options, ...secret });
   }
+}
+
+/** What goes for all that is opened behind a context unless it is said again. */
+function inherited({ configFile, provision }: SshOptions = {}): SshOptions {
+  return { ...configFile !== undefined && { configFile }, ...provision && { provision } };
+}
+
+function segmentOf({ target, ssh, password, becomePassword }: OpenRequest): Segment {
+  return {
+    ...{ target, ssh },
+    ...password !== undefined && { password },
+    ...becomePassword !== undefined && { becomePassword },
+  };
 }
 
 function hop(method: Exclude<Hop["method"], "ssh" | "local">, argument?: string): string {

@@ -15,19 +15,25 @@ import { greetDaemon, type GreetedDaemon, isOurs } from "./greet_daemon.ts";
 
 export type { SshOptions };
 
-export interface OpenRequest {
+/** Some hops, and what is given for them alone. */
+export interface Segment {
   target: string;
   ssh?: SshOptions;
+  /** A password that need not be asked for (the relay's init block). */
+  password?: string;
+  /** The same for sudo, su and doas. */
+  becomePassword?: string;
+}
+
+export interface OpenRequest extends Segment {
+  /** What leads to where `target` begins, in order. Default: this machine. */
+  behind?: Segment[];
   /**
    * What the context is for: a first command need not wait for the core, a terminal needs an SSH channel, and so does
    * a `channel` (a subsystem, an agent) and `sftp` where there is one; `code` has the core wherever there can be one. `net`:
    * connections from there.
    */
   purpose?: "command" | "code" | "files" | "terminal" | "channel" | "sftp" | "net";
-  /** A password that need not be asked for (the relay's init block). */
-  password?: string;
-  /** The same for sudo, su and doas. */
-  becomePassword?: string;
   /** Keywords of ssh_config, in lower case, to be told of; see {@linkcode OpenedSession}. */
   keywords?: readonly string[];
   signal?: AbortSignal;

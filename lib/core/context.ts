@@ -12,6 +12,8 @@ export type StartServices = (context: Context) => Started;
 export interface Started {
   /** By name; each name once in a context. */
   services: Record<string, Service>;
+  /** The context was detached: it passes that on to those behind it. */
+  detach?(): void;
   /** Resolves when what they run has ended and is cleaned up. */
   close?(): Promise<void>;
 }
@@ -88,6 +90,7 @@ export class Context {
 
   #detach(): void {
     this.detached = true;
+    for (const started of this.#started) started.detach?.();
     this.router.send({ dst: this.router.parentIds[0], handle: DETACHING, replyTo: 0 });
   }
 

@@ -1,5 +1,5 @@
 /** The core's entry in a remote context: greets its parent, serves it, and ends with its link. */
-import { FORWARD_LOG, SHUTDOWN } from "./constants.ts";
+import { DEL_ROUTE, FORWARD_LOG, SHUTDOWN } from "./constants.ts";
 import { Context } from "./context.ts";
 import { CORE_MODULES } from "./core_modules.ts";
 import { HoldfastError } from "./errors.ts";
@@ -61,7 +61,11 @@ async function main({ source, inflate }: FirstStage): Promise<void> {
   router.onGone((id) => ids.release(id));
   context.start(startProcesses);
   router.setStandardHandler(SHUTDOWN, ({ auth }) => {
-    if (router.hasParentAuthority(auth)) link.close(null);
+    if (!router.hasParentAuthority(auth)) return;
+    if (!context.detached) return link.close(null);
+    // The parent sees others leave as their process ends; of this one it closes the link.
+    const left = { ids: [id], kind: "disconnected", description: "detached" };
+    router.sendJson({ dst: parents[0], handle: DEL_ROUTE, replyTo: 0 }, left);
   });
   await link.run({
     onFrame: (frame) => router.receive(frame, link),

@@ -48,7 +48,9 @@ export class Link {
   /** Bytes read and written since the link began. */
   readonly traffic: { received: number; sent: number } = { received: 0, sent: 0 };
 
-  /** The neighbour is going to outlive this link: it is not to be ended with it. */
+  /** The neighbour was ordered from here to outlive this link. */
+  mayDetach = false;
+  /** It does, as it was ordered: it is not to be ended with this link. */
   detached = false;
   /** Frames of this link that were dropped as wrong. */
   dropped = 0;

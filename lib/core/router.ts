@@ -56,7 +56,9 @@ export class Router {
     this.#mayAnnounce = options.mayAnnounce ?? (() => true);
     this.#handlers.set(ADD_ROUTE, this.#standard((frame, link) => this.#onAddRoute(frame, link)));
     this.setStandardHandler(DETACHING, ({ src }, link) => {
-      if (link?.peer === src) link.detached = true;
+      if (link?.peer !== src) return;
+      if (link.mayDetach) link.detached = true;
+      else this.#drop(link, "nobody ordered it to detach");
     });
     this.#handlers.set(DEL_ROUTE, this.#standard((frame, link) => this.#onDelRoute(frame, link)));
   }

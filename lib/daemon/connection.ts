@@ -4,6 +4,7 @@
  */
 import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Host } from "../core/host.ts";
+import { untilAborted } from "../core/until_aborted.ts";
 import type { Ask } from "../master/ask.ts";
 import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import type { DialledTransport } from "../master/endpoint.ts";
@@ -56,11 +57,21 @@ export interface ConnectionStatus {
   sent: number;
 }
 
+export interface OpenOptions {
+  /** Whether it is given a runtime when it lacks one. */
+  provision?: ProvisionPolicy;
+  /** Gives up waiting. */
+  signal?: AbortSignal;
+}
+
 /** What a kind of connection knows of itself. */
 export type ConnectionDetails = Pick<
   ConnectionStatus,
   "description" | "state" | "runtime" | "context" | "provision" | "received" | "sent"
 >;
+
+/** Milliseconds that what is served directly gets to end what it runs: process groups get HUP, TERM and KILL in them. */
+const ENDING = 6000;
 
 /** Milliseconds after a first command when its answer is not waited for any more. */
 const QUIET = 100;
@@ -118,8 +129,8 @@ export abstract class Connection {
     return this.clients.size === 0 && [...this.holders].every((holder) => holder.isUnused);
   }
 
-  /** What it goes through can do more now than when it was made. */
-  get isOutgrown(): boolean {
+  /** One that is made now, for somebody with this policy, would do more than it. */
+  isOutgrown(_provision: ProvisionPolicy): boolean {
     return false;
   }
 
@@ -135,11 +146,12 @@ export abstract class Connection {
   /** The context to use for `purpose`. Rejects with why the target cannot be reached. */
   async open(
     purpose: Purpose,
-    { provision = "never" }: { provision?: ProvisionPolicy } = {},
+    { provision = "never", signal }: OpenOptions = {},
   ): Promise<number> {
     this.#reached ??= this.#reach();
     try {
-      const context = await this.contextFor(purpose, this.#reached, provision);
+      const opening = this.contextFor(purpose, this.#reached, provision);
+      const context = await (signal ? untilAborted(opening, signal) : opening);
       if (this.reason) throw this.reason;
       if (purpose !== "hop") this.#prepareForMore(context);
       return context;
@@ -203,6 +215,20 @@ export abstract class Connection {
   /** Once it is open: where the tools of hops behind it run when it has no core to run them. */
   get direct(): Host | null {
     return null;
+  }
+
+  /**
+   * Resolves when what is served directly behind it, in turn as well, has ended what it runs: that is done by tools that
+   * this one starts. Null when nothing is. For `leave`, when all that is being closed.
+   */
+  protected endOfDirect(): Promise<unknown> | null {
+    const ends = [...this.holders].flatMap((holder) =>
+      (holder.direct ? holder.closed : holder.endOfDirect()) ?? []
+    );
+    if (ends.length === 0) return null;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise((resolve) => timer = setTimeout(resolve, ENDING));
+    return Promise.race([Promise.all(ends), late]).finally(() => clearTimeout(timer));
   }
 
   /** Connects from there to another host, where that needs no context. */

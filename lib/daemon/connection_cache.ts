@@ -94,7 +94,7 @@ export class ConnectionCache {
     connection!.clients.add(client);
     const last = steps.at(-1)!;
     const { provision } = last;
-    const context = await connection!.open(request.purpose ?? "command", { provision });
+    const context = await connection!.open(request.purpose ?? "command", { provision, signal });
     const settings = last.kind === "host" ? last.settings : undefined;
     this.#options.onHeld({ connection: connection!, settings, request, hops: steps.length });
     return { context, keywords: request.keywords && keywordsOf(steps, request.keywords) };
@@ -165,7 +165,7 @@ export class ConnectionCache {
   /** The connection for a step: the one that is held, or a new one. */
   #take(step: Step, above: Connection | null): Connection {
     let connection = this.#connections.get(step.key);
-    if (connection?.isOutgrown && connection.isUnused) {
+    if (connection?.isOutgrown(step.provision) && connection.isUnused) {
       connection.close(new HoldfastError("disconnected", `${step.target}: there is a better way`));
     }
     if (!connection || connection.isClosed) connection = this.#create(step, above);

@@ -293,6 +293,10 @@ export class Daemon {
           policy: "parents",
           handle: ({ a, b }: JsonObject) => this.#tree.grant(Number(a), Number(b)),
         },
+        detach: {
+          policy: "parents",
+          handle: ({ context }: JsonObject) => this.#tree.detach(Number(context)),
+        },
       },
       askpass: {
         ask: {

@@ -1,35 +1,35 @@
 /**
- * A connection to a context that another context opens: sudo, a container, a sandbox behind a host. Behind a host
- * without a core it is a connection to a host like any other, whose way is the tool of its method.
+ * A connection to a context that another context opens: sudo, a container, a sandbox behind a host. Where there is no
+ * core, before it or behind it, it is a connection to a host like any other, whose way is the tool of its method.
  */
 import { SHUTDOWN } from "../core/constants.ts";
-import { HoldfastError, toHoldfastError } from "../core/errors.ts";
-import type { Frame } from "../core/frame.ts";
-import type { Host } from "../core/host.ts";
-import { decodeJson, type JsonObject } from "../core/json.ts";
+import { HoldfastError } from "../core/errors.ts";
+import type { Host, ProcessHost } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import type { ProvisionPolicy } from "../rendezvous/provision_policy.ts";
 import type { DialledTransport } from "../master/endpoint.ts";
 import { hopEndpoint } from "../master/hop_endpoint.ts";
-import { CONNECTION_METHODS } from "../parent/connection_methods.ts";
-import type { OpenHopArguments } from "../parent/hop_service.ts";
+import type { HopOpened, OpenHopArguments } from "../parent/hop_service.ts";
 import {
   Connection,
   type ConnectionDetails,
   type ConnectionOptions,
+  type OpenOptions,
   type Purpose,
 } from "./connection.ts";
+import { contextHost } from "./context_host.ts";
+import { dialFrom } from "./dial_from.ts";
+import { HopQuestions } from "./hop_questions.ts";
+import { HostConnection } from "./host_connection.ts";
 import { bringPayload } from "./payload_way.ts";
 import type { Provisioner } from "./provisioner.ts";
-import { HostConnection } from "./host_connection.ts";
 
 /** Milliseconds that a hop has to answer, its questions not counted. */
 const DEADLINE = 30_000;
 /** Deadlines that it takes at most to give it a runtime, from a file that is there. */
 const UNPACKING = 10;
-/** How often one hop may ask for a password, and characters of a tool's words in the question. */
-const QUESTIONS = 3;
-const PROMPT = 200;
+/** Characters of why there is no core. */
+const REASON = 500;
 /** Milliseconds between two signs of life that are asked for while somebody uses it, and until it is given up. */
 const LIFE = { ask: 3_000, giveUp: 6_000 };
 
@@ -48,8 +48,16 @@ export interface HopConnectionOptions extends ConnectionOptions {
 
 export class HopConnection extends Connection {
   readonly #options: HopConnectionOptions;
-  /** What stands for it behind a host without a core. */
+  readonly #questions: HopQuestions;
+  /** Those who wait for a context of it. */
+  #waiting = 0;
+  #made = false;
+  /** Aborted when they have all left before it was made. */
+  readonly #unwanted = new AbortController();
+  /** What stands for it where there is no core. */
   #host: HostConnection | null = null;
+  /** That is so because none runs behind the context before it, which was not to be changed, or could not. */
+  #coreless: { provision: ProvisionPolicy; why: string } | null = null;
   /** The built file was brought for it: a context that asks again and again gets it once. */
   #brought = false;
   /** It was not only opened, but used since. */
@@ -61,28 +69,47 @@ export class HopConnection extends Connection {
   #askedAt = 0;
   #heardAt = 0;
   #stopListening: () => void = () => {};
-  /** Passwords that were asked for, and questions that wait for somebody now. */
-  #questions = 0;
-  #asking = 0;
-  /** The password that was known beforehand has had its turn. */
-  #given = false;
 
   constructor(options: HopConnectionOptions) {
     super(options);
     this.#options = options;
+    const { target } = this;
+    this.#questions = new HopQuestions({
+      ...options,
+      bring: (wanted) => this.#bring(wanted),
+      ask: (prompt) => {
+        const question = { prompt, echo: false, kind: "password", host: target } as const;
+        return this.ask(question, { signal: this.abort.signal });
+      },
+    });
   }
 
   override get direct(): Host | null {
     return this.#host?.direct ?? null;
   }
 
-  override get isOutgrown(): boolean {
+  override isOutgrown(provision: ProvisionPolicy): boolean {
+    if (this.#coreless) return this.#coreless.provision === "never" && provision !== "never";
     return this.#host !== null && this.#options.above.direct === null;
   }
 
   override async dial(host: string, port: number): Promise<DialledTransport> {
     if (this.#host) return await this.#host.dial(host, port);
     throw new HoldfastError("connect", `${this.target}: its context connects to other hosts`);
+  }
+
+  /** Once nobody waits for one that is still being made, it is given up, and so is what was started for it. */
+  override async open(purpose: Purpose, options?: OpenOptions): Promise<number> {
+    this.#waiting++;
+    try {
+      return await super.open(purpose, options);
+    } finally {
+      if (--this.#waiting === 0 && !this.#made) {
+        const text = `${this.target}: nobody waited for it any more`;
+        this.#unwanted.abort();
+        this.close(new HoldfastError("cancelled", text));
+      }
+    }
   }
 
   protected async contextFor(
@@ -105,24 +132,50 @@ export class HopConnection extends Connection {
   }
 
   protected async reach(): Promise<void> {
+    await this.#make();
+    this.#made = true;
+  }
+
+  async #make(): Promise<void> {
     const { tree, target, log } = this;
-    const { above, method, argument, user, provision } = this.#options;
-    const { router } = tree;
-    const parent = await above.open("hop", { provision });
+    const { above, provision } = this.#options;
+    const parent = await above.open("hop", { provision, signal: this.#unwanted.signal });
     if (above.direct) return await this.#reachDirectly(above.direct);
     await tree.require(parent, "hops");
     if (this.reason) throw this.reason;
+    const opened = await this.#openIn(parent);
+    this.#questions.entered({ again: opened.runtime === null });
+    if (opened.runtime === null) {
+      const why = printable(`${opened.why}`).slice(0, REASON);
+      log("info", `${target}: served directly: ${why}`);
+      this.#coreless = { provision, why };
+      return await this.#reachDirectly(contextHost(tree, parent));
+    }
+    this.#runtime = String(opened.runtime);
+    log("info", `${target}: the core runs on ${this.#runtime} as context ${this.#id}`);
+    if (this.reason) this.#shutDown(this.#id);
+  }
+
+  /** Has the context before it open it. */
+  async #openIn(parent: number): Promise<HopOpened> {
+    const { tree, target } = this;
+    const { method, argument, user, provision } = this.#options;
+    const { router } = tree;
     const id = tree.grantIds(parent, 1);
     const asked = router.addHandler({
       from: parent,
-      onFrame: (frame) => void this.#answer(frame),
+      onFrame: async ({ src, replyTo, payload }) => {
+        const answer = await this.#questions.answer(payload);
+        router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, answer);
+      },
       onDead() {},
     });
     // The context keeps the deadline; one that does not is found here.
     const watch = setInterval(() => {
-      if (this.#asking > 0) return;
+      if (this.#questions.areOpen) return;
       this.close(new HoldfastError("timeout", `${target}: it was not open in time`));
     }, (provision === "never" ? 2 : UNPACKING) * DEADLINE);
+    let opened: HopOpened;
     try {
       const args: OpenHopArguments = {
         id,
@@ -134,12 +187,9 @@ export class HopConnection extends Connection {
         deadline: DEADLINE,
         provision: provision !== "never",
       };
-      const reply = await router.call(parent, {
-        service: "hop",
-        method: "open",
-        args: { ...args },
-      }, { signal: this.abort.signal });
-      this.#runtime = String((reply as JsonObject).runtime);
+      opened = await router.call(parent, { service: "hop", method: "open", args: { ...args } }, {
+        signal: this.abort.signal,
+      }) as unknown as HopOpened;
     } catch (error) {
       // Its answer may have been on the way when it was given up; the ping's comes after any route to it.
       const end = () => router.linkOf(id) && this.#shutDown(id);
@@ -149,6 +199,7 @@ export class HopConnection extends Connection {
       clearInterval(watch);
       router.removeHandler(asked);
     }
+    if (opened.runtime === null) return opened;
     if (!router.linkOf(id)) {
       throw new HoldfastError("disconnected", `${target}: it ended as soon as it was open`);
     }
@@ -162,22 +213,23 @@ export class HopConnection extends Connection {
         new HoldfastError(kind, message.startsWith(target) ? message : `${target}: ${message}`),
       );
     });
-    log("info", `${target}: the core runs on ${this.#runtime} as context ${id}`);
-    if (this.reason) this.#shutDown(id);
+    return opened;
   }
 
   /** Through its tool, which is composed into each command. */
-  async #reachDirectly(host: Host): Promise<void> {
+  async #reachDirectly(host: ProcessHost): Promise<void> {
+    if (this.reason) throw this.reason;
     const { above, method, argument, user, provisioner } = this.#options;
     const { key, target, tree, log } = this;
     const connection = new HostConnection({
       ...{ key, target, tree, log, above: null, provisioner },
+      withoutCore: this.#coreless !== null,
       reach: (signal) =>
         hopEndpoint(host, {
           hop: { method, argument, user, label: target },
           deadline: DEADLINE,
-          ask: ({ prompt }) => this.#password(prompt),
-          dial: above.dial?.bind(above),
+          ask: ({ prompt }) => this.#questions.password(prompt),
+          dial: (host, port) => dialFrom(above, { tree, host, port }),
           signal,
         }),
     });
@@ -187,6 +239,8 @@ export class HopConnection extends Connection {
   }
 
   protected async leave(reason: HoldfastError): Promise<void> {
+    const end = this.endOfDirect();
+    if (end) await end;
     this.#stopListening();
     if (this.#host) {
       this.#host.close(reason);
@@ -224,7 +278,9 @@ export class HopConnection extends Connection {
     if (this.#host) {
       const { description, state, runtime, context, provision, received, sent } = this.#host
         .status();
-      return { description, state, runtime, context, provision, received, sent };
+      const refused = this.#coreless?.provision === "never" ? null : this.#coreless;
+      const note = refused ? refused.why : provision;
+      return { description, state, runtime, context, provision: note, received, sent };
     }
     const state = this.#id === 0 ? "connecting" : "ready";
     const context = this.#id || null;
@@ -240,55 +296,17 @@ export class HopConnection extends Connection {
   }
 
   /** The built file that this hop is to be given, to the context that opens it. */
-  async #bring(target: string): Promise<JsonObject> {
+  async #bring(target: string): Promise<string> {
     const { above, provision, provisioner } = this.#options;
     const { tree, log } = this;
-    try {
-      if (provision === "never" || this.#brought) {
-        throw new HoldfastError("refused", "it is not to be provisioned, or has been already");
-      }
-      this.#brought = true;
-      return { ok: await bringPayload(above, { target, tree, log, files: provisioner.files }) };
-    } catch (error) {
-      return { error: { ...toHoldfastError(error).toWire() } };
+    if (provision === "never" || this.#brought) {
+      throw new HoldfastError("refused", "it is not to be provisioned, or has been already");
     }
+    this.#brought = true;
+    return await bringPayload(above, { target, tree, log, files: provisioner.files });
   }
 
   #shutDown(id: number): void {
     this.tree.router.send({ dst: id, handle: SHUTDOWN, replyTo: 0 });
-  }
-
-  /** What a context asks. It is not trusted to ask only what its tool does. */
-  async #answer({ src, replyTo, payload }: Frame): Promise<void> {
-    let answer: string | null = null;
-    this.#asking++;
-    try {
-      const { prompt, payload: wanted } = decodeJson(payload);
-      if (wanted !== undefined) {
-        const answer = await this.#bring(String(wanted));
-        return this.tree.router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, answer);
-      }
-      const asks = CONNECTION_METHODS[this.#options.method].asks && ++this.#questions <= QUESTIONS;
-      if (asks) answer = await this.#password(String(prompt));
-    } catch {
-      // Nobody can answer what makes no sense.
-    } finally {
-      this.#asking--;
-    }
-    this.tree.router.sendJson({ dst: src, handle: replyTo, replyTo: 0 }, { ok: answer });
-  }
-
-  /** A password that the hop's tool wants: the one that was given, once, or what the user says. */
-  async #password(prompt: string): Promise<string | null> {
-    const { password } = this.#options;
-    const known = this.#given ? undefined : password;
-    this.#given = true;
-    if (known !== undefined) return known;
-    return await this.ask({
-      prompt: `${this.target}: ${printable(prompt).slice(0, PROMPT)}`,
-      echo: false,
-      kind: "password",
-      host: this.target,
-    }, { signal: this.abort.signal });
   }
 }

@@ -32,6 +32,8 @@ export interface HostConnectionOptions extends ConnectionOptions {
   /** Reaches the endpoint; aborted when nobody wants it any more. */
   reach: (signal: AbortSignal) => Promise<Endpoint>;
   provisioner: Provisioner;
+  /** It is known that no core runs there: none is started. */
+  withoutCore?: boolean;
 }
 
 /**
@@ -41,6 +43,7 @@ export interface HostConnectionOptions extends ConnectionOptions {
 export class HostConnection extends Connection {
   readonly #reachEndpoint: (signal: AbortSignal) => Promise<Endpoint>;
   readonly #provisioner: Provisioner;
+  readonly #withoutCore: boolean;
   /** Once it is known that the host has no runtime. */
   #provisioning: HostProvisioning | null = null;
   #waiting = 0;
@@ -55,8 +58,9 @@ export class HostConnection extends Connection {
   #started: Promise<void> = Promise.resolve();
   #starting = false;
 
-  constructor({ reach, provisioner, ...options }: HostConnectionOptions) {
+  constructor({ reach, provisioner, withoutCore, ...options }: HostConnectionOptions) {
     super(options);
+    this.#withoutCore = withoutCore ?? false;
     this.#reachEndpoint = reach;
     this.#provisioner = provisioner;
   }
@@ -135,6 +139,8 @@ export class HostConnection extends Connection {
 
   /** Commands that ran directly, behind it as well, are ended over the connection, as long as there is one. */
   protected async leave(reason: HoldfastError): Promise<void> {
+    const end = this.#core && this.endOfDirect();
+    if (end) await Promise.race([end, this.#core!.closed]);
     this.#core?.link.close(reason);
     this.#direct?.close(reason);
     const behind = [...this.holders].map((holder) => holder.closed);
@@ -157,6 +163,7 @@ export class HostConnection extends Connection {
     const host = withCoreSftp(endpoint.host, (options) => this.#serveSftp(options));
     const more = [directNet((host, port) => this.dial(host, port))];
     this.#direct = directContext(router, { id: ids.take(), host, more });
+    if (this.#withoutCore) return;
     this.#starting = true;
     this.#started = this.#startCore(endpoint);
   }

@@ -45,6 +45,9 @@ export interface Held {
 const OF_SESSIONS =
   /^(batchmode|clearallforwardings|connecttimeout|control\w+|escapechar|loglevel|permitlocalcommand|remotecommand|requesttty|sendenv|serveralive\w+|setenv)[ =]|^forwardagent[ =]no$/i;
 
+/** What ssh_config may want of each session and we do not do: ssh would ask us in vain every time. */
+const WANTS_MORE = ["localforward", "remoteforward", "dynamicforward", "forwardx11", "tunnel"];
+
 export class PlainSsh {
   readonly #options: PlainSshOptions;
   /** The words that are known to lead there. */
@@ -89,7 +92,11 @@ export class PlainSsh {
     if (user === undefined) sockets.mark(request.target, { configFile, closed, program });
     const path = settings?.raw.get("controlpath")?.[0] ?? "none";
     if (!settings || hops > 1 || !isControlPath(path, dir)) return;
-    this.#listen(path, { sockets, connection, settings, request });
+    if (WANTS_MORE.some((name) => wants(settings, name))) return;
+    if (!this.#listen(path, { sockets, connection, settings, request })) {
+      this.#offered.delete(connection);
+      return;
+    }
     const name = nameIn(request, settings);
     if (name !== null) sockets.name(path, { name, configFile, program });
   }
@@ -103,7 +110,7 @@ export class PlainSsh {
     const sockets = new MuxSockets(dir);
     const exec = new HeldExec({ router, client });
     const never = new Promise<never>(() => {});
-    sockets.offer(execSocket(dir), { closed: never, meet: (met) => exec.meet(met) });
+    sockets.offer(execSocket(dir), { key: "", closed: never, meet: (met) => exec.meet(met) });
     return sockets;
   }
 
@@ -113,9 +120,10 @@ export class PlainSsh {
       sockets: MuxSockets;
       settings: SshSettings;
     },
-  ): void {
+  ): boolean {
     const { router, client, retire } = this.#options;
     const { target, ssh, env, cwd } = request;
+    const { key, closed } = connection;
     const forwardsAgent = !/^(no|false)$/.test(settings.raw.get("forwardagent")?.[0] ?? "no");
     const meet = ({ stop }: Met): Way => {
       const { open, release } = client(stop);
@@ -131,14 +139,14 @@ export class PlainSsh {
             (await open({ target, ssh, env, cwd, purpose }, signal)).context,
         }),
         end: ({ now }) => {
-          sockets.withdraw(path);
+          sockets.withdraw(path, { closed });
           if (now) connection.close(givenUp(connection.target));
           else retire(connection);
         },
         [Symbol.asyncDispose]: async () => release(),
       };
     };
-    sockets.offer(path, { closed: connection.closed, meet });
+    return sockets.offer(path, { key, closed, meet });
   }
 }
 
@@ -161,6 +169,10 @@ function nameIn({ target, ssh }: OpenRequest, { host }: SshSettings): string | n
   if (hop.method !== "ssh" || hop.host !== host || hop.port !== undefined) return null;
   const login = hop.user ?? ssh?.user;
   return login === undefined ? host : `${login}@${host}`;
+}
+
+function wants({ raw }: SshSettings, name: string): boolean {
+  return !/^(no|false)$/.test(raw.get(name)?.[0] ?? "no");
 }
 
 function givenUp(target: string): HoldfastError {

@@ -1,6 +1,7 @@
 /** From a client's words to the way that leads to the target, and the key under which it is shared. */
 import { hex } from "../core/greeting.ts";
 import { HoldfastError } from "../core/errors.ts";
+import { printable } from "../core/printable.ts";
 import type { Ask } from "../master/ask.ts";
 import { opensshEndpoint } from "../master/openssh_endpoint.ts";
 import { opensshReason } from "../master/openssh_reason.ts";
@@ -13,22 +14,28 @@ import { localEndpoint } from "../master/local_endpoint.ts";
 import type { Endpoint } from "../master/endpoint.ts";
 import { type ProvisionPolicy, provisionPolicy } from "../rendezvous/provision_policy.ts";
 import { realSsh } from "../rendezvous/real_ssh.ts";
-import { parseTarget, type SshHop } from "../rendezvous/target.ts";
+import { MAX_HOPS, parseTarget, type SshHop } from "../rendezvous/target.ts";
 import type { AskpassDesk } from "./askpass_desk.ts";
 import type { Connection, Purpose } from "./connection.ts";
 import { dialer } from "./dialer.ts";
 import type { Log } from "./log.ts";
 import type { Tree } from "./tree.ts";
 
-/** What a client asks for; `client/session.ts` sends it. */
-export interface OpenRequest {
+/** Some hops, and what is given for them alone. */
+interface Segment {
   target: string;
   ssh?: SshOptions;
-  purpose?: Purpose;
-  /** Logs in to the stack's last SSH host. */
+  /** Logs in to their last SSH host. */
   password?: string;
-  /** For its last sudo, su or doas. */
+  /** For their last sudo, su or doas. */
   becomePassword?: string;
+}
+
+/** What a client asks for; `client/session.ts` sends it. */
+export interface OpenRequest extends Segment {
+  /** What leads to where `target` begins, in order; this machine when it is empty. */
+  behind?: Segment[];
+  purpose?: Purpose;
   /** The client's environment, as far as it decides how a host is reached. */
   env: Record<string, string>;
   cwd: string;
@@ -107,35 +114,54 @@ export class Planner {
 
   /** Rejects with `usage` or `resolve` when the words or ssh_config make no sense. */
   async plan(request: OpenRequest, signal: AbortSignal): Promise<Plan> {
-    const { env, cwd, ssh } = request;
+    const { behind = [], env, cwd } = request;
     const sources = this.#files.sourcesFor({ env, cwd, signal });
-    const resolved = await resolveStack(parseTarget(request.target), { sources, ssh });
+    const steps: Step[] = [];
+    for (const segment of [...behind, request]) {
+      const { target, ssh } = segment;
+      const hops = await resolveStack(parseTarget(target), { sources, ssh });
+      await this.#addSteps(steps, hops, { segment, request, signal });
+    }
+    const { target } = steps.at(-1)!;
+    if (steps.length > MAX_HOPS + 1) {
+      const why = `it comes to more than ${MAX_HOPS} hops`;
+      throw new HoldfastError("resolve", `Cannot resolve "${printable(target)}": ${why}`);
+    }
+    return { target, steps };
+  }
+
+  async #addSteps(
+    steps: Step[],
+    resolved: ResolvedHop[],
+    { segment, request, signal }: { segment: Segment; request: OpenRequest; signal: AbortSignal },
+  ): Promise<void> {
+    const { env } = request;
+    const { ssh } = segment;
     // A place on this machine is behind this machine.
-    if (!["ssh", "local"].includes(resolved[0].hop.method)) resolved.unshift(HERE);
-    const names = resolved.map(({ name }) => name);
+    const isPlace = !["ssh", "local"].includes(resolved[0].hop.method);
+    if (steps.length === 0 && isPlace) resolved.unshift(HERE);
     // A password that the user gives is for where he is going, not for the hops on the way.
     const lastSsh = resolved.findLastIndex(isSsh);
     const lastBecome = resolved.findLastIndex(({ hop }) => BECOME.has(hop.method));
     // Not part of any key: whoever comes next shares what was given before.
     const policy = ssh?.provision ?? policyIn(env);
-    const steps: Step[] = [];
     for (const [index, hop] of resolved.entries()) {
-      const target = names.slice(0, index + 1).join(",");
+      const before = steps.at(-1);
+      const target = before ? `${before.target},${hop.name}` : hop.name;
       const given = index === lastSsh
-        ? request.password
+        ? segment.password
         : index === lastBecome
-        ? request.becomePassword
+        ? segment.becomePassword
         : undefined;
       const password = given ?? hop.password?.reveal();
-      const context = { target, above: steps.at(-1)?.key ?? "", request, password };
+      const context = { target, above: before?.key ?? "", request, password };
       const step = isSsh(hop)
         ? await this.#sshStep(hop, { ...context, signal })
-        : index === 0 && hop.hop.method === "local"
+        : !before && hop.hop.method === "local"
         ? await this.#localStep(target)
         : await this.#hopStep(hop, context);
       steps.push({ ...step, provision: policy ?? hop.options.provision ?? "auto" });
     }
-    return { target: steps.at(-1)!.target, steps };
   }
 
   async #localStep(target: string): Promise<Way> {

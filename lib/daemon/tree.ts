@@ -5,6 +5,7 @@ import { HoldfastError } from "../core/errors.ts";
 import { Importer } from "../core/importer.ts";
 import type { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
+import { detachChild } from "../parent/detach_child.ts";
 import { ModuleCompiler } from "../sources/module_compiler.ts";
 import { isOwnModule, type OwnModule, ownModule } from "../sources/own_modules.ts";
 import { ContextIds, RANGE } from "./context_ids.ts";
@@ -73,10 +74,7 @@ export class Tree {
    * no module or does not compile.
    */
   async provide(context: number, url: string): Promise<string> {
-    if (!this.#names.has(context)) {
-      const why = this.router.linkOf(context) ? "it has no deno, node or bun" : "it is gone";
-      throw new HoldfastError("bootstrap", `Cannot call code in context ${context}: ${why}`);
-    }
+    this.#needCore(context, "call code in");
     const provided = this.#compiler.compile(url).then(async (id) => {
       await this.#importer.provide(context, id);
       return id;
@@ -130,6 +128,21 @@ export class Tree {
     const nearest = below(a).slice(1).find((id) => aboveB.includes(id))!;
     if (nearest === this.router.id) return this.router.grant(a, b);
     await this.router.call(nearest, { service: "context", method: "grant", args: { a, b } });
+  }
+
+  /** Lets a context outlive the link to its parent: it is ordered there. */
+  async detach(context: number): Promise<void> {
+    this.#needCore(context, "detach");
+    const parent = this.ids.ownerOf(context);
+    if (parent === undefined) return await detachChild(this.router, context);
+    const args = { id: context };
+    await this.router.call(parent, { service: "hop", method: "detach", args });
+  }
+
+  #needCore(context: number, action: string): void {
+    if (this.#names.has(context)) return;
+    const why = this.router.linkOf(context) ? "it has no deno, node or bun" : "it is gone";
+    throw new HoldfastError("bootstrap", `Cannot ${action} context ${context}: ${why}`);
   }
 
   async #load(context: number, id: OwnModule): Promise<void> {

@@ -113,7 +113,10 @@ function afterAnnouncement(
       cancel: () => source.cancel(),
       async read() {
         while (seen !== null) {
-          const bytes: Uint8Array | null = await source.read();
+          const bytes: Uint8Array | null = await source.read().catch((error) => {
+            announce(null);
+            throw error;
+          });
           if (bytes !== null) seen = concat(seen, bytes);
           const match = new RegExp(`${token} (-?\\d+)\\r?\\n`).exec(latin.decode(seen));
           if (!match && bytes !== null && seen.length < LIMITS.noise) continue;

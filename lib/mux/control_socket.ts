@@ -19,8 +19,10 @@ import {
 import type { Readiness } from "./readiness.ts";
 
 const CHUNK = 64 * 1024;
-/** Descriptors that one message may carry. */
+/** Descriptors that one message may carry; the system closes what is over that. */
 const MANY = 8;
+/** Descriptors that may lie here, taken by nobody. */
+const UNTAKEN = 16;
 /** `struct cmsghdr` before the descriptors. */
 const CMSG_HEADER = 16;
 
@@ -67,7 +69,7 @@ export class ControlListener {
   }
 
   async #acceptAll(onAccept: (socket: ControlSocket) => void): Promise<void> {
-    for (;;) {
+    while (!this.#isClosed) {
       await this.#readiness.wait(this.#number, "read");
       if (this.#isClosed) return;
       const accepted = libc().accept4(this.#number, null, null, O_NONBLOCK | O_CLOEXEC);
@@ -97,6 +99,7 @@ export class ControlSocket {
     this.#vector.set([addressOf(this.#bytes), BigInt(CHUNK)]);
   }
 
+  /** What has come; null at the end, and after more descriptors than anybody wants. */
   /** The process that connected. */
   get peer(): number {
     const credentials = new Int32Array(new ArrayBuffer(12)); // process, user, group
@@ -111,6 +114,7 @@ export class ControlSocket {
     for (;;) {
       if (this.#isClosed) return null;
       const count = this.#receive();
+      if (this.descriptors.length > UNTAKEN) return null;
       if (count > 0) return this.#bytes.slice(0, count);
       if (count === 0 || errno() !== EAGAIN) return null;
       await this.#readiness.wait(this.#number, "read");

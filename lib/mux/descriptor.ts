@@ -8,33 +8,41 @@ import {
   cString,
   EAGAIN,
   errno,
+  F_GETFL,
   libc,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
+  O_ACCMODE,
   O_CLOEXEC,
   O_NOCTTY,
   O_NONBLOCK,
+  O_RDWR,
   O_WRONLY,
   TIOCGWINSZ,
 } from "./libc.ts";
 import type { Readiness } from "./readiness.ts";
 
 const CHUNK = 64 * 1024;
-const CHUNK_SIZE = BigInt(CHUNK);
+/** Bytes that a pipe which can be written takes at least (PIPE_BUF). */
+const SIP = 4096;
+/** Threads for descriptors that may block: these may hang, and the process has 32 for everything. */
+const THREADS = 12;
 
 /**
  * - `socket`: calls can be told not to block
  * - `own`: opened anew, so that it can be one that does not block; so with pipes and terminals
- * - `shared`: may block, and has a thread for it; so with files, whose position is shared, too
+ * - `file`: may block, and gets a thread for each call; its position is shared
+ * - `shared`: as well, but only when it is ready; so with other users' pipes
+ * - `unfit`: was opened for the other use only; opened anew it would serve
  */
-type Kind = "socket" | "own" | "shared";
+type Kind = "socket" | "own" | "file" | "shared" | "unfit";
 
 export class Descriptor {
   readonly #readiness: Readiness;
   readonly #kind: Kind;
   readonly #number: number;
-  /** A thread is at it: its number must not become another's. */
-  #isBusy = false;
+  /** Threads that are at it: its number must not become another's. */
+  #busy = 0;
   #isClosed = false;
 
   /** Takes the descriptor `number` over; {@linkcode close} closes it. */
@@ -43,12 +51,14 @@ export class Descriptor {
     { use, readiness }: { use: "read" | "write"; readiness: Readiness },
   ) {
     this.#readiness = readiness;
-    const path = `/proc/self/fd/${number}`;
-    const target = linkTarget(path);
     this.#number = number;
-    this.#kind = target.startsWith("socket:") ? "socket" : "shared";
-    if (this.#kind === "socket" || isFile(path)) return;
+    const path = `/proc/self/fd/${number}`;
+    const info = stat(path);
+    this.#kind = info?.isSocket ? "socket" : info?.isFile ? "file" : "shared";
     const access = use === "read" ? 0 : O_WRONLY;
+    const given = libc().fcntl(number, F_GETFL) & O_ACCMODE;
+    if (given !== access && given !== O_RDWR) this.#kind = "unfit";
+    if (this.#kind !== "shared" || !info || !isSameAnew(info)) return;
     const own = libc().open(cString(path), access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (own < 0) return;
     libc().close(number);
@@ -59,34 +69,37 @@ export class Descriptor {
   /** What is there, at most 64 KiB; null at the end, and once it is closed. */
   async read(): Promise<Uint8Array | null> {
     const buffer = new Uint8Array(CHUNK);
+    const size = BigInt(CHUNK);
     for (;;) {
+      if (this.#isClosed || this.#kind === "unfit") return null;
       // Nobody may lose what is typed for whoever comes next: it is read when it is there, and only then.
       if (this.#kind === "shared") await this.#readiness.wait(this.#number, "read");
-      if (this.#isClosed) return null;
-      const count = this.#kind === "shared"
-        ? await this.#inThread(() => libc().readInThread(this.#number, buffer, CHUNK_SIZE))
+      const count = this.#hasThread
+        ? await this.#inThread(() => libc().readInThread(this.#number, buffer, size))
         : this.#kind === "socket"
-        ? libc().recv(this.#number, buffer, CHUNK_SIZE, MSG_DONTWAIT)
-        : libc().read(this.#number, buffer, CHUNK_SIZE);
+        ? libc().recv(this.#number, buffer, size, MSG_DONTWAIT)
+        : libc().read(this.#number, buffer, size);
       if (count > 0) return buffer.subarray(0, count);
-      if (count === 0 || this.#kind === "shared" || errno() !== EAGAIN) return null;
+      if (count === 0 || this.#hasThread || errno() !== EAGAIN) return null;
       await this.#readiness.wait(this.#number, "read");
     }
   }
 
   /** Writes some of it; resolves with how many bytes. Rejects with `io` when nobody takes them any more. */
   async write(bytes: Uint8Array): Promise<number> {
-    const some = bytes.subarray(0, CHUNK) as Uint8Array<ArrayBuffer>;
+    const most = this.#kind === "shared" ? SIP : CHUNK;
+    const some = bytes.subarray(0, most) as Uint8Array<ArrayBuffer>;
     const size = BigInt(some.length);
     for (;;) {
-      if (this.#isClosed) throw gone();
-      const count = this.#kind === "shared"
+      if (this.#isClosed || this.#kind === "unfit") throw gone();
+      if (this.#kind === "shared") await this.#readiness.wait(this.#number, "write");
+      const count = this.#hasThread
         ? await this.#inThread(() => libc().writeInThread(this.#number, some, size))
         : this.#kind === "socket"
         ? libc().send(this.#number, some, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         : libc().write(this.#number, some, size);
       if (count >= 0) return count;
-      if (this.#kind === "shared" || errno() !== EAGAIN) throw gone();
+      if (this.#hasThread || errno() !== EAGAIN) throw gone();
       await this.#readiness.wait(this.#number, "write");
     }
   }
@@ -94,6 +107,7 @@ export class Descriptor {
   /** Of a terminal; null where it is none, or has none. */
   size(): TerminalSize | null {
     const found = new Uint16Array(4);
+    if (this.#isClosed) return null;
     if (libc().ioctl(this.#number, TIOCGWINSZ, new Uint8Array(found.buffer)) < 0) return null;
     const [rows, columns] = found;
     return rows > 0 && columns > 0 ? { rows, columns } : null;
@@ -104,31 +118,60 @@ export class Descriptor {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#readiness.forget(this.#number);
-    if (!this.#isBusy) libc().close(this.#number);
+    if (this.#busy === 0) libc().close(this.#number);
   }
 
+  get #hasThread(): boolean {
+    return this.#kind === "file" || this.#kind === "shared";
+  }
+
+  /** What the call says; -1 when it was closed before there was a thread. */
   async #inThread(call: () => Promise<number>): Promise<number> {
-    this.#isBusy = true;
-    const count = await call();
-    this.#isBusy = false;
-    if (this.#isClosed) libc().close(this.#number);
-    return count;
+    await takeThread();
+    try {
+      if (this.#isClosed) return -1;
+      this.#busy++;
+      const count = await call();
+      if (--this.#busy === 0 && this.#isClosed) libc().close(this.#number);
+      return count;
+    } finally {
+      giveThread();
+    }
   }
 }
 
-function linkTarget(path: string): string {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return "";
-  }
+let threads = 0;
+const inLine: (() => void)[] = [];
+
+/** In turn. */
+async function takeThread(): Promise<void> {
+  if (threads < THREADS) threads++;
+  else await new Promise<void>((resolve) => inLine.push(resolve));
 }
 
-function isFile(path: string): boolean {
+function giveThread(): void {
+  const next = inLine.shift();
+  if (next) next();
+  else threads--;
+}
+
+/** Device numbers, major ones: /dev/null and its like, consoles, serial lines. */
+const DEVICES = [1, 4, 188, 204];
+/** Those of pseudo-terminals, from and to; /dev/tty and /dev/ptmx are another thing for everyone who opens them. */
+const TERMINALS = [136, 143];
+
+/** Whether who opens it again gets the same, and nothing happens by that. */
+function isSameAnew({ isFifo, isCharDevice, rdev }: Deno.FileInfo): boolean {
+  const major = ((rdev ?? 0) >> 8) & 0xfff;
+  const isKnown = DEVICES.includes(major) || (major >= TERMINALS[0] && major <= TERMINALS[1]);
+  return isFifo === true || (isCharDevice === true && isKnown);
+}
+
+function stat(path: string): Deno.FileInfo | null {
   try {
-    return Deno.statSync(path).isFile;
+    return Deno.statSync(path);
   } catch {
-    return true;
+    return null;
   }
 }
 

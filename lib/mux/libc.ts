@@ -27,6 +27,7 @@ const SYMBOLS = {
     nonblocking: true,
   },
   close: { parameters: ["i32"], result: "i32" },
+  fcntl: { parameters: ["i32", "i32"], result: "i32" },
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   /** pidfd_open has no function of its own in older libraries. */
   syscall: { parameters: ["i64", "i64", "i64"], result: "i32" },
@@ -49,11 +50,15 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const O_WRONLY = 1;
+export const O_RDWR = 2;
+/** Where O_WRONLY and O_RDWR are among the flags. */
+export const O_ACCMODE = 3;
 export const O_NOCTTY = 0o400;
 /** Also SOCK_NONBLOCK and EFD_NONBLOCK. */
 export const O_NONBLOCK = 0o4000;
 /** Also SOCK_CLOEXEC, EFD_CLOEXEC and EPOLL_CLOEXEC. */
 export const O_CLOEXEC = 0o2000000;
+export const F_GETFL = 3;
 export const EAGAIN = 11;
 export const TIOCGWINSZ = 0x5413n;
 

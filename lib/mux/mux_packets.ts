@@ -59,7 +59,9 @@ export type MuxRequest =
 export class MuxReader {
   #held: Uint8Array = new Uint8Array(0);
 
+  /** Throws `limit` where more lies here than anybody sends. */
   add(bytes: Uint8Array): void {
+    if (this.#held.length > 4 + LONGEST) throw new HoldfastError("limit", "too much at once");
     const all = new Uint8Array(this.#held.length + bytes.length);
     all.set(this.#held);
     all.set(bytes, this.#held.length);

@@ -4,7 +4,7 @@
  */
 import { drain } from "../client/execute.ts";
 import { type RemoteProcess, startProcess } from "../client/remote_process.ts";
-import { toHoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { ExitStatus, TerminalSize } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import type { Router } from "../core/router.ts";
@@ -158,14 +158,19 @@ async function carryOut(
   request: SessionRequest | StdioRequest,
   options: CarryOutOptions,
 ): Promise<void> {
-  const { socket, streams } = options;
+  const { socket, way, streams, signal } = options;
+  const close = () => Object.values(streams).forEach((stream) => stream?.close());
+  // What is written to a reader that stands still would else never end; with the daemon it does, after a last word.
+  const onGone = () => way.isStopping() || close();
+  signal.addEventListener("abort", onGone);
   try {
     if (request.kind === "stdio") await joinStdio(request, options);
     else await runSession(request, options);
   } catch (error) {
     socket.write(failure(request.id, printable(toHoldfastError(error).message)));
   } finally {
-    for (const stream of Object.values(streams)) stream?.close();
+    signal.removeEventListener("abort", onGone);
+    close();
     socket.close();
   }
 }
@@ -285,19 +290,19 @@ async function joinStdio(
   const place = way.place({});
   if ("deed" in place) throw new Error("there is nothing to connect to");
   const context = await place.open("net", signal);
+  if (signal.aborted) return;
   const { outgoing, incoming, connected } = dial({ router: way.router, context }, { host, port });
-  await connected;
-  socket.write(opened(id, SESSION));
-  const give = () => stdin.close();
+  const give = () => {
+    outgoing.abort(new HoldfastError("cancelled", "ssh is gone"));
+    incoming.cancel();
+  };
   signal.addEventListener("abort", give);
   try {
+    await connected;
+    socket.write(opened(id, SESSION));
     void typed(outgoing, { stdin, stdout, escape: null, disconnect: give });
-    await Promise.race([
-      drain(incoming, stdout),
-      new Promise((resolve) => signal.addEventListener("abort", resolve)),
-    ]);
-  } catch {
-    // Either side has gone.
+    // Either side may go.
+    await drain(incoming, stdout).catch(give);
   } finally {
     signal.removeEventListener("abort", give);
   }

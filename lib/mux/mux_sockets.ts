@@ -24,9 +24,19 @@ export interface Met {
   stop(): void;
 }
 
+interface Offer {
+  key: string;
+  listener: ControlListener;
+  closed: Promise<unknown>;
+  /** Links to it. */
+  names: Set<string>;
+}
+
 export class MuxSockets {
   readonly #directory: string;
-  readonly #listeners: Map<string, ControlListener> = new Map();
+  readonly #offers: Map<string, Offer> = new Map();
+  /** Until when each is one. */
+  readonly #marks: Map<string, Promise<unknown>> = new Map();
   readonly #resizers: Set<() => void> = new Set();
   #readiness: Readiness | null = null;
 
@@ -37,14 +47,19 @@ export class MuxSockets {
   }
 
   /**
-   * Listens at a path (see `isControlPath`) until `closed` resolves; `meet` is called for each ssh that comes. Throws `io`
-   * where nothing can listen there.
+   * Listens at a path (see `isControlPath`) until `closed` resolves, in the place of another with the same `key`; `meet` is
+   * called for each ssh that comes. False when one with another key is there: ssh cannot tell them apart, as where one host
+   * is reached in two ways. Throws `io` where nothing can listen there.
    */
   offer(
     path: string,
-    { closed, meet }: { closed: Promise<unknown>; meet: (met: Met) => Way },
-  ): void {
-    if (this.#listeners.has(path)) return;
+    { key, closed, meet }: { key: string; closed: Promise<unknown>; meet: (met: Met) => Way },
+  ): boolean {
+    const before = this.#offers.get(path);
+    if (before) {
+      if (before.closed === closed || before.key !== key) return before.key === key;
+      this.withdraw(path);
+    }
     if (!this.#readiness) {
       this.#readiness = new Readiness();
       Deno.addSignalListener("SIGWINCH", () => this.#resizers.forEach((listener) => listener()));
@@ -74,8 +89,9 @@ export class MuxSockets {
       });
     };
     const listener = new ControlListener(path, { readiness, onAccept });
-    this.#listeners.set(path, listener);
-    void closed.then(() => this.withdraw(path));
+    this.#offers.set(path, { key, listener, closed, names: new Set() });
+    void closed.then(() => this.withdraw(path, { closed }));
+    return true;
   }
 
   /**
@@ -86,11 +102,13 @@ export class MuxSockets {
     path: string,
     { name, configFile = "", program }: { name: string; configFile?: string; program: string },
   ): void {
-    if (!this.#listeners.has(path) || name.includes("/")) return;
+    const offer = this.#offers.get(path);
+    if (!offer || name.includes("/")) return;
     const names = `${this.#directory}/to${configFile}`;
     Deno.mkdirSync(names, { recursive: true, mode: 0o700 });
     link(program, `${this.#directory}/program`);
     link(path, `${names}/${name}`);
+    offer.names.add(`${names}/${name}`);
   }
 
   /** For that head, too: that what this target's words lead to is held, until `closed` resolves. */
@@ -108,13 +126,21 @@ export class MuxSockets {
     Deno.mkdirSync(marks, { recursive: true, mode: 0o700 });
     const mark = `${marks}/${target}`;
     Deno.writeTextFileSync(mark, "");
-    void closed.then(() => removeFile(mark));
+    this.#marks.set(mark, closed);
+    void closed.then(() => {
+      if (this.#marks.get(mark) !== closed) return;
+      this.#marks.delete(mark);
+      removeFile(mark);
+    });
   }
 
-  /** Nobody finds it any more; what is under way goes on. */
-  withdraw(path: string): void {
-    this.#listeners.get(path)?.close();
-    this.#listeners.delete(path);
+  /** Nobody finds it any more; what is under way goes on. With `closed` only if it is that one's. */
+  withdraw(path: string, { closed }: { closed?: Promise<unknown> } = {}): void {
+    const offer = this.#offers.get(path);
+    if (!offer || (closed && offer.closed !== closed)) return;
+    this.#offers.delete(path);
+    offer.listener.close();
+    for (const name of offer.names) removeFile(name);
   }
 
   /** With whose sockets these are: a process, and its version. */
@@ -124,7 +150,7 @@ export class MuxSockets {
   }
 
   withdrawAll(): void {
-    for (const path of [...this.#listeners.keys()]) this.withdraw(path);
+    for (const path of [...this.#offers.keys()]) this.withdraw(path);
     remove(this.#directory);
   }
 }

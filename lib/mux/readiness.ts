@@ -16,7 +16,7 @@ export class Readiness {
   readonly #epoll: number;
   /** Ends the thread's wait. */
   readonly #wake: number;
-  readonly #waiting: Map<number, () => void> = new Map();
+  readonly #waiting: Map<number, PromiseWithResolvers<void>> = new Map();
   readonly #known: Set<number> = new Set();
   #thread: Promise<void> | null = null;
   #isClosed = false;
@@ -30,15 +30,20 @@ export class Readiness {
 
   /**
    * Resolves when the descriptor can be read or written, has ended, or is forgotten; at once where it cannot be waited
-   * for, as with files. One wait at a time for each descriptor.
+   * for, as with files. Several may wait for one descriptor, for the same. Who closes it may not wait afterwards: its
+   * number may be another's.
    */
   async wait(descriptor: number, what: "read" | "write"): Promise<void> {
     if (this.#isClosed) return;
+    const others = this.#waiting.get(descriptor);
+    if (others) return await others.promise;
     const action = this.#known.has(descriptor) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     if (!this.#control(action, descriptor, EVENTS[what] | EPOLLONESHOT)) return;
     this.#known.add(descriptor);
     this.#thread ??= this.#watch();
-    await new Promise<void>((resolve) => this.#waiting.set(descriptor, resolve));
+    const waiting = Promise.withResolvers<void>();
+    this.#waiting.set(descriptor, waiting);
+    await waiting.promise;
   }
 
   /** To be called before the descriptor is closed. */
@@ -70,9 +75,9 @@ export class Readiness {
   }
 
   #release(descriptor: number): void {
-    const resolve = this.#waiting.get(descriptor);
+    const waiting = this.#waiting.get(descriptor);
     this.#waiting.delete(descriptor);
-    resolve?.();
+    waiting?.resolve();
   }
 
   #control(action: number, descriptor: number, events: number): boolean {

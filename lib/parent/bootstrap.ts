@@ -6,6 +6,7 @@ import type { Child, Transport } from "../core/host.ts";
 import { Link } from "../core/link.ts";
 import type { Router } from "../core/router.ts";
 import { printable } from "../core/printable.ts";
+import { endChild } from "./end_child.ts";
 import { NO_RUNTIME } from "./first_stage.ts";
 
 export interface BootstrapOptions {
@@ -25,6 +26,8 @@ export interface BootstrapOptions {
   endGrace?: number;
   /** What the target wrote to stderr, as it comes. */
   onStderr?: (text: string) => void;
+  /** Gives up as long as it has not greeted. */
+  signal?: AbortSignal;
 }
 
 /** The context that was started. */
@@ -50,7 +53,7 @@ export class NoRuntime extends HoldfastError {
 
 /**
  * Makes `child`, which runs a first stage, a context below `router`. Rejects with {@linkcode NoRuntime}, or with
- * `bootstrap`, `timeout` or `version`; the child is then killed.
+ * `bootstrap`, `timeout`, `version` or `cancelled`; the child has then ended or was killed.
  */
 export async function bootstrap(
   router: Router,
@@ -61,13 +64,16 @@ export async function bootstrap(
   const transport = childTransport(child);
   const listened = options.keepsShell ? untilNoRuntime(transport) : null;
   const deadline = options.deadline ?? 30_000;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const text = `the core did not answer within ${deadline / 1000} s of its start`;
-      reject(new HoldfastError("timeout", text));
-    }, deadline);
-  });
+  let giveUp: (error: HoldfastError) => void;
+  const late = new Promise<never>((_, reject) => giveUp = reject);
+  late.catch(() => {});
+  const timer = setTimeout(() => {
+    const text = `the core did not answer within ${deadline / 1000} s of its start`;
+    giveUp(new HoldfastError("timeout", text));
+  }, deadline);
+  const onAbort = () => giveUp(new HoldfastError("cancelled", "nobody wants it any more"));
+  options.signal?.addEventListener("abort", onAbort);
+  if (options.signal?.aborted) onAbort();
   let failed = false;
   try {
     // All at once, so that starting a context costs one round trip.
@@ -115,7 +121,8 @@ export async function bootstrap(
     if (noRuntime && listened) throw new NoRuntime(listened.after());
     failed = true;
     transport.close();
-    child.kill("SIGKILL");
+    if (["cancelled", "timeout"].includes((error as HoldfastError).kind)) await endChild(child);
+    else child.kill("SIGKILL");
     if (noRuntime) throw new NoRuntime();
     if (!(error instanceof NoGreeting)) throw error;
     await Promise.race([child.exit, late]).catch(() => {});
@@ -127,6 +134,7 @@ export async function bootstrap(
     );
   } finally {
     clearTimeout(timer);
+    options.signal?.removeEventListener("abort", onAbort);
     if (failed) child.stderr.cancel();
   }
 }

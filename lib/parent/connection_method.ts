@@ -33,6 +33,8 @@ export interface ConnectionMethod {
    * from its controlling `terminal`; or from a stdin that must be the terminal (`both`).
    */
   terminal?: { wanted: RegExp; reads: "stdin" | "terminal" | "both" };
+  /** Directories there that are made for each opening of the hop and end with it: a runtime would not outlast it. */
+  fleeting?(hop: { argument?: string }): readonly string[];
   /** What `argument` names: "user". */
   noun: string;
   /** What it says, in English, when there is no such thing. */

@@ -25,10 +25,10 @@ const RELAYED = `echo $m-ready >&2;if [ -t 0 ];then read x;exec <&3 >&4 3<&- 4>&
   `else read x </dev/tty;fi;`;
 
 /**
- * `line` for a POSIX shell, after what makes it a login. The announcement is put together by the shell, so that no
- * tool that quotes the script in a message can pass for it.
+ * `line` for a POSIX shell, after what makes it a login. The announcement, on both outputs, is put together by the
+ * shell, so that no tool that quotes the script in a message can pass for it.
  */
 export function hopScript(line: string, options: HopScriptOptions): string {
   return `m=${options.mark};${options.setsLogin ? "" : LOGIN}${SURROUNDINGS}` +
-    `${options.relayed ? RELAYED : ""}echo $m-open;${line}`;
+    `${options.relayed ? RELAYED : ""}echo $m-open >&2;echo $m-open;${line}`;
 }

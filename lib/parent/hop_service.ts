@@ -3,18 +3,20 @@
  * routes to it from then on. Shipped to a context the first time it opens one.
  */
 import type { Context, StartServices } from "../core/context.ts";
-import { HoldfastError } from "../core/errors.ts";
+import { HoldfastError, toHoldfastError } from "../core/errors.ts";
 import type { Child } from "../core/host.ts";
 import type { Json, JsonObject } from "../core/json.ts";
 import type { Link } from "../core/link.ts";
 import type { Call } from "../core/service.ts";
 import { birthGreeting, bootstrap, NoRuntime } from "./bootstrap.ts";
+import { CONNECTION_METHODS } from "./connection_methods.ts";
+import { detachChild } from "./detach_child.ts";
 import { contextTitle, firstStage } from "./first_stage.ts";
 import { openHop } from "./open_hop.ts";
 import type { provisionHop } from "./provision_service.ts";
 import { shellAfter } from "./shell_loop.ts";
 
-/** Arguments of `hop.open`. The reply is `{runtime}`, when the context answers and the route to it is known. */
+/** Arguments of `hop.open`; the reply is {@linkcode HopOpened}. */
 export interface OpenHopArguments {
   /** Id of the new context. */
   id: number;
@@ -31,6 +33,12 @@ export interface OpenHopArguments {
   /** Give it a runtime when it has none. */
   provision?: boolean;
 }
+
+/**
+ * The new context answers and the route to it is known; or the hop can be entered, but no core runs there, and its tool
+ * has ended.
+ */
+export type HopOpened = { runtime: string } | { runtime: null; why: string };
 
 /** What is asked at the handle `ask`: for a password, or for a built file. The reply is `{ok: string | null}`. */
 export type HopQuestion = PasswordQuestion | {
@@ -50,8 +58,15 @@ export const start: StartServices = (context) => {
   const hops = new HopService(context);
   return {
     services: {
-      hop: { open: { policy: "parents", handle: (args, call) => hops.open(args, call) } },
+      hop: {
+        open: { policy: "parents", handle: (args, call) => hops.open(args, call) },
+        detach: {
+          policy: "parents",
+          handle: ({ id }) => detachChild(context.router, Number(id)),
+        },
+      },
     },
+    detach: () => hops.detach(),
     close: () => hops.close(),
   };
 };
@@ -108,29 +123,48 @@ class HopService {
       signal,
       ask: ({ prompt, attempt }) => put({ name, prompt, attempt }),
     });
-    const started = await bootstrap(router, child, { ...birth, deadline, keepsShell: provision })
+    const started = await bootstrap(router, child, {
+      ...birth,
+      deadline,
+      signal,
+      keepsShell: provision,
+    })
       .catch(async (error) => {
         if (!provision || !(error instanceof NoRuntime)) throw error;
         const exports = await this.#context.importer!.load("provision");
         const { provisionHop: run } = exports as { provisionHop: typeof provisionHop };
         const ask = (payload: string) => put({ payload });
         const join = (child: Child, { builtIn }: { builtIn: boolean }) =>
-          bootstrap(router, child, { ...birth, deadline, builtIn });
+          bootstrap(router, child, { ...birth, deadline, signal, builtIn });
         const { after } = error;
-        return await run(child, { host, core, title, after, ask, signal, join });
+        const fleeting = CONNECTION_METHODS[method].fleeting?.({ argument });
+        return await run(child, { host, core, title, after, ask, signal, join, fleeting });
       })
       .catch((error) => {
-        throw new HoldfastError(error.kind ?? "bootstrap", `${name}: ${error.message}`);
+        const { kind, message } = toHoldfastError(error);
+        if (signal.aborted) throw new HoldfastError(kind, `${name}: ${message}`);
+        return message;
       });
+    if (typeof started === "string") return { runtime: null, why: started } satisfies HopOpened;
     this.#children.set(started.link, started.ended);
     void started.ended.then(() => this.#children.delete(started.link));
     if (signal.aborted) started.link.close(null);
-    return { runtime: started.runtime };
+    else if (this.#context.detached) this.#detach(started.link);
+    return { runtime: started.runtime } satisfies HopOpened;
   }
 
-  /** Ends the children, which end theirs; a detached context keeps them until they end. */
+  /** Detaches the children, too: each goes on until what it runs has ended. */
+  detach(): void {
+    for (const link of this.#children.keys()) this.#detach(link);
+  }
+
+  #detach({ peer }: Link): void {
+    // One that does not answer is not detached.
+    detachChild(this.#context.router, peer).catch(() => {});
+  }
+
+  /** Ends the children, which end theirs, or go on when they are detached. */
   async close(): Promise<void> {
-    if (this.#context.detached) await Promise.all(this.#children.values());
     this.#closing.abort();
     const ends = [...this.#children.values()];
     for (const link of this.#children.keys()) link.close(null);

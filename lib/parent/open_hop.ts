@@ -8,12 +8,10 @@ import type { Child, ProcessHost } from "../core/host.ts";
 import { printable } from "../core/printable.ts";
 import type { ConnectionMethod } from "./connection_method.ts";
 import { CONNECTION_METHODS } from "./connection_methods.ts";
+import { endChild } from "./end_child.ts";
 import { hopScript } from "./hop_script.ts";
 import { NO_SCRIPT, toolTerminal } from "./tool_terminal.ts";
 import { type AskPassword, ToolTalk } from "./tool_talk.ts";
-
-/** Milliseconds that a tool gets to end before it is killed. */
-const GRACE = 2000;
 
 export interface HopToOpen {
   method: string;
@@ -117,20 +115,6 @@ async function open(opening: Opening, terminal: boolean): Promise<Child | null> 
     throw talk.failure(status);
   } finally {
     talk.stop();
-    if (!opened) await end(child);
+    if (!opened) await endChild(child);
   }
-}
-
-/** Ends a tool that came to nothing; gives up on what runs as another user and ignores that its input is closed. */
-async function end(child: Child): Promise<void> {
-  child.stdin.close().catch(() => {});
-  child.stdout.cancel();
-  child.stderr.cancel();
-  // Not at once KILL: su and sudo hand TERM on to what they run.
-  child.kill("SIGTERM");
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise((resolve) => timer = setTimeout(resolve, GRACE));
-  await Promise.race([child.exit, late]);
-  clearTimeout(timer);
-  if (await child.isAlive()) child.kill("SIGKILL");
 }

@@ -33,6 +33,8 @@ export interface ProvisionOptions {
   host: ProcessHost;
   /** The built file for a target such as `linux-x64`. Rejects with why there is none. */
   payload: (target: string) => Promise<Payload>;
+  /** Directories of the target that end with its shell. Default none. */
+  fleeting?: readonly string[];
   /** Bytes that the target has of it, and all of them. */
   onProgress?: (there: number, all: number) => void;
 }
@@ -44,17 +46,18 @@ export interface ProvisionOptions {
  */
 export async function provision(
   streams: { stdin: ByteSink; stdout: ByteSource },
-  { host, payload, onProgress }: ProvisionOptions,
+  { host, payload, fleeting = [], onProgress }: ProvisionOptions,
 ): Promise<Provisioned & { become: (line: string) => Promise<void> }> {
   const shell = new ProvisionShell(streams);
   const become = shell.become.bind(shell);
-  const found = await shell.probe();
+  const found = lasting(await shell.probe(), fleeting);
   const target = targetOf(found.system);
   const [ready] = found.ready;
   if (ready !== undefined) return { directory: ready, coreHash: await shell.core(ready), become };
   const [obstacle] = found.obstacles;
   if (target === null) throw cannot(`nothing is built for "${found.system}"`);
   if (obstacle !== undefined) throw cannot(obstacle);
+  if (found.places.length === 0) throw noPlace(found.refused);
   const file = await payload(target);
   const place = await deliver(shell, {
     host,
@@ -135,7 +138,24 @@ function choosePlace(
       `${path}: it has ${Math.floor(free / 1024)} MiB free and ${mebibytes(needed)} are needed`,
     );
   }
-  throw cannot(`no directory takes it: ${why.join("; ")}`);
+  throw noPlace(why);
+}
+
+function noPlace(why: readonly string[]): HoldfastError {
+  return cannot(`no directory takes it: ${why.join("; ")}`);
+}
+
+/** Without the places in directories that end with the shell. */
+function lasting(found: Findings, fleeting: readonly string[]): Findings {
+  const ends = ({ path }: { path: string }) => fleeting.some((one) => path.startsWith(`${one}/`));
+  const refused = found.places.filter(ends).map(({ path }) =>
+    `${path}: it would end with this hop`
+  );
+  return {
+    ...found,
+    places: found.places.filter((place) => !ends(place)),
+    refused: [...found.refused, ...refused],
+  };
 }
 
 function mebibytes(bytes: number): number {

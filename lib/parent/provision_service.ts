@@ -46,6 +46,8 @@ export interface ProvisionHopOptions {
   /** Has the built file for a target such as `linux-x64` put here; resolves with where. */
   ask: (target: string) => Promise<string | null>;
   signal: AbortSignal;
+  /** As the hop's method says. */
+  fleeting?: readonly string[];
   /** Makes a context of the child, which has just become a core or its first stage. */
   join: (child: Child, options: { builtIn: boolean }) => Promise<Bootstrapped>;
 }
@@ -53,7 +55,7 @@ export interface ProvisionHopOptions {
 /** `child` is the shell of a first stage that found no runtime; it is ended when it cannot be given one. */
 export async function provisionHop(
   child: Child,
-  { host, core, title, after, ask, signal, join }: ProvisionHopOptions,
+  { host, core, title, after, ask, signal, fleeting, join }: ProvisionHopOptions,
 ): Promise<Bootstrapped> {
   // What runs as another user ends because its stdin has.
   const end = () => {
@@ -63,9 +65,11 @@ export async function provisionHop(
   };
   signal.addEventListener("abort", end);
   try {
+    if (signal.aborted) throw new HoldfastError("cancelled", "nobody wants it any more");
     await new ProvisionShell(child, { heard: after }).ready();
     const { become, ...place } = await provision(child, {
       host,
+      fleeting,
       payload: async (target) => {
         const found = await findPayload(host, target);
         if (found) return found;

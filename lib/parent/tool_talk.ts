@@ -1,10 +1,10 @@
 /** The conversation with a connection method's tool until a shell inside announces itself. Used by `open_hop.ts`. */
 import { HoldfastError } from "../core/errors.ts";
-import { concat } from "../core/greeting.ts";
 import type { Child, ExitStatus } from "../core/host.ts";
 import { LIMITS } from "../core/limits.ts";
 import { printable } from "../core/printable.ts";
 import type { ConnectionMethod } from "./connection_method.ts";
+import { Announcement } from "./announcement.ts";
 import { peekable, type PeekableSource } from "./peekable.ts";
 
 /** Passwords that a tool may ask for, one after the other. */
@@ -87,33 +87,36 @@ export class ToolTalk {
     return this.#said;
   }
 
-  /** Resolves with true at the announcement, with false when stdout ends before. */
+  /** Resolves with true once both outputs are the shell's, with false when stdout ends before. */
   async untilOpen(): Promise<boolean> {
-    const wanted = `${this.#options.mark}-open\n`;
-    let seen: Uint8Array = new Uint8Array(0);
+    const word = `${this.#options.mark}-open\n`;
     let noise = 0;
-    // Whatever is said behind the announcement is not the tool's: stdout goes first.
-    const open = new Set([this.stdout, this.stderr]);
-    for (;;) {
-      const source = await this.#first(open);
+    // What each has before it is the tool's. Nothing says which comes first: they are two pipes.
+    const awaited = new Map(
+      [this.stdout, this.stderr].map((source) => [source, new Announcement(word)] as const),
+    );
+    while (awaited.size > 0) {
+      const source = await this.#first(awaited.keys());
       const bytes = await source.read();
-      if (bytes && (noise += bytes.length) > LIMITS.noise) {
-        throw new HoldfastError("limit", "the tool prints without end and starts no shell");
-      }
-      if (source === this.stderr) {
-        if (bytes) await this.#hear(this.#decoder.decode(bytes, { stream: true }));
-        else open.delete(source);
+      if (!bytes) {
+        if (source === this.stdout) return false;
+        awaited.delete(source);
         continue;
       }
-      if (!bytes) return false;
-      seen = concat(seen.slice(-wanted.length), bytes);
-      // One character for each byte, so that places in both are the same.
-      const at = new TextDecoder("latin1").decode(seen).indexOf(wanted);
-      if (at < 0) continue;
-      const rest = seen.slice(at + wanted.length);
-      if (rest.length) this.stdout.unread(rest);
-      return true;
+      if ((noise += bytes.length) > LIMITS.noise) {
+        throw new HoldfastError("limit", "the tool prints without end and starts no shell");
+      }
+      const found = awaited.get(source)!.find(bytes);
+      if (found) {
+        awaited.delete(source);
+        if (found.rest.length) source.unread(found.rest);
+      }
+      if (source === this.stdout) continue;
+      // What the shell follows at once was no question.
+      if (found) this.#take(this.#decoder.decode(bytes.subarray(0, found.before)));
+      else await this.#hear(this.#decoder.decode(bytes, { stream: true }));
     }
+    return true;
   }
 
   /** After the end of stdout: takes in what is still said, and resolves with the status if there is one soon. */
@@ -170,7 +173,7 @@ export class ToolTalk {
   }
 
   /** The first of `sources` that has something to read, or has ended. */
-  #first(sources: Set<PeekableSource>): Promise<PeekableSource> {
+  #first(sources: Iterable<PeekableSource>): Promise<PeekableSource> {
     const ready = [...sources].map((source) => source.peek().then(() => source));
     return Promise.race([...ready, this.#broken]);
   }
@@ -205,7 +208,9 @@ export class ToolTalk {
     const asked = ask({ hop, prompt, attempt: this.#questions }, { signal });
     const password = await Promise.race([asked, this.#broken]);
     if (password === null) {
-      const text = "it wants a password, and nobody can be asked; use --password-command";
+      const text = this.#questions > 1
+        ? `${REFUSED}, and nobody can be asked for another`
+        : "it wants a password, and nobody can be asked; use --password-command";
       throw new HoldfastError("auth", text);
     }
     this.#wind();

@@ -48,9 +48,16 @@ fail() {
 # Where a daemon of this version has its sockets, as $at; its process is $daemon.
 find_sockets() {
   at=${HOLDFAST_DIR:-${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/holdfast}}
-  [ "$at" ] || for at in /tmp/holdfast-*; do [ -O "$at" ] && break; done
-  case $at in *%*) return 1 ;; esac
-  [ ! -h "$at" ] && [ -O "$at/ssh/daemon" ] && read -r daemon version <"$at/ssh/daemon" &&
+  if [ -z "$at" ]; then
+    for at in /tmp/holdfast-*; do
+      case ${at#/tmp/holdfast-} in *[!0-9]*) ;; *) [ ! -O "$at" ] || break ;; esac
+      at=
+    done
+  fi
+  # ssh would make more of these.
+  case $at in [!/]* | *[%\$]*) return 1 ;; esac
+  [ -O "$at" ] && [ ! -h "$at" ] && [ -O "$at/ssh/daemon" ] && [ -x "$at/ssh/program" ] &&
+    read -r daemon version <"$at/ssh/daemon" &&
     [ "$version" = @VERSION@ ] && kill -0 "$daemon" 2>/dev/null
 }
 
@@ -130,7 +137,9 @@ held_exec() {
     rm -f "$missed"
     return
   fi
-  kill -0 "$daemon" 2>/dev/null || fail "the daemon is gone, and with it the connection"
+  # One that was killed is a process until its parent has looked; what it listened at is gone before.
+  "$at/ssh/program" -F none -q -S "$at/ssh/exec" -O check held 2>/dev/null ||
+    fail "Lost the connection: the daemon went away"
   exit 255
 }
 ask() {
@@ -170,21 +179,38 @@ archive() {
   tail -c +@OFFSET@ "$self"
 }
 
-# Unpacks below a directory; $why tells what went wrong. Several may be at it at once: each file arrives as a whole,
-# and last the word that all are there.
+# Waits while somebody who began before us unpacks into a directory: thirty at once would need thirty times the room.
+# Not for ever, since the number of one that was killed may be another process's by now.
+wait_for_first() {
+  for second in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    complete "$1" && return
+    for other in "$1"/new.*; do
+      number=${other##*.}
+      if ! kill -0 "$number" 2>/dev/null; then
+        rm -rf "$other" # by one that was killed
+      elif [ "$number" -lt $$ ] && sleep 1 2>/dev/null; then
+        continue 2
+      fi
+    done
+    return
+  done
+}
+
+# Unpacks below a directory; $why tells what went wrong. Several may be at it at once all the same: each file arrives as
+# a whole, and last the word that all are there.
 unpack() {
   why="it cannot be written"
   (umask 077 && mkdir -p "$1/$hash") 2>/dev/null || return 1
   private "$1/$hash" || { why="it is not ours alone" && return 1; }
-  for left in "$1/$hash"/new.*; do # by those that were killed
-    kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left"
-  done
   new=$1/$hash/new.$$
   trap 'rm -rf "$new"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' HUP TERM
   if (umask 077 && mkdir "$new") 2>/dev/null; then
-    if ! archive | $inflate 2>/dev/null | (cd "$new" && tar xf - 2>/dev/null); then
+    wait_for_first "$1/$hash"
+    if complete "$1/$hash"; then
+      : # the first has done it for us
+    elif ! archive | $inflate 2>/dev/null | (cd "$new" && tar xf - 2>/dev/null); then
       why="it is full"
     # Large writes lie in memory in large pieces, tar's small ones do not: worth a tenth of every later start.
     elif ! (umask 077 && cat "$new/deno" >"$new/large") || ! chmod 700 "$new/large" ||
@@ -204,6 +230,9 @@ unpack() {
 }
 
 self=$0
+for tool in id ls uname; do
+  have $tool || fail "Cannot unpack \"$self\": $tool is missing"
+done
 uid=$(id -u)
 session=${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/holdfast}
 for base in "$session" "/dev/shm/holdfast-$uid" "/tmp/holdfast-$uid"; do
@@ -226,7 +255,7 @@ elif have busybox; then inflate="busybox gzip -dc"
 elif have python3; then inflate="python3 -m gzip -d"
 else fail "Cannot unpack \"$self\": gzip is missing, and busybox and python3, too"
 fi
-for tool in tar cat chmod ls mkdir mv rm tail; do
+for tool in tar cat chmod mkdir mv rm tail; do
   have $tool || fail "Cannot unpack \"$self\": $tool is missing"
 done
 

@@ -29,6 +29,7 @@ interface StartOptions {
   command?: string;
   env?: Record<string, string>;
   deadline?: number;
+  signal?: AbortSignal;
   wrapper?: string[];
 }
 
@@ -49,7 +50,9 @@ async function target(...runtimes: Runtime[]): Promise<Target> {
   }
   return {
     home,
-    async start({ shell = ["sh"], before = "", command, env = {}, deadline, wrapper = [] } = {}) {
+    async start(options = {}) {
+      const { shell = ["sh"], before = "", command, env = {}, wrapper = [] } = options;
+      const { deadline, signal } = options;
       const core = await coreSource();
       const line = before + (command ?? firstStage(core));
       const all = { HOME: home.path, PATH: tools.path, SHELL: "/bin/sh", ...env };
@@ -65,6 +68,7 @@ async function target(...runtimes: Runtime[]): Promise<Target> {
         owner: "t",
         core,
         deadline,
+        signal,
       });
       links.push(started);
       return { ...started, router, child };
@@ -246,6 +250,15 @@ test.needs("linux")(
     assertEquals(error.kind, "timeout");
   },
 );
+
+test.needs("linux")("bootstrap: one that nobody waits for any more is ended at once", async () => {
+  const controller = new AbortController();
+  const failed = failure({ command: "exec sleep 60", signal: controller.signal });
+  controller.abort();
+  assertEquals((await failed).kind, "cancelled");
+  const { signal } = controller;
+  assertEquals((await failure({ command: "exec sleep 60", signal })).kind, "cancelled");
+});
 
 test.needs("linux")(
   "bootstrap: a target that sends a greeting and never reads fails at the deadline",

@@ -1,7 +1,8 @@
 /** A host of several addresses, or an unusual one: which are tried, which is taken, and what is told when none answers. */
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
-import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { Workspace } from "../support/holdfast.ts";
+import { programWords } from "../support/program.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -97,10 +98,10 @@ async function makeWorld(lines: string[], { config = [] }: { config?: string[] }
   await workspace.trust(sshd);
   const table = workspace.join("hosts");
   await Deno.writeTextFile(table, lines.join("\n") + "\n");
-  const deno = [Deno.execPath(), "run", "-A", "--quiet", `${REPOSITORY}/main.ts`, "daemon"];
+  const daemon = [...programWords({ home: workspace.home }), "daemon"];
   const script = 'mount --bind "$0" /etc/hosts && exec "$@"';
   const started = await new Deno.Command("unshare", {
-    args: ["--mount", "sh", "-c", script, table, ...deno],
+    args: ["--mount", "sh", "-c", script, table, ...daemon],
     env: await workspace.env(),
     clearEnv: true,
     stdin: "null",

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
 import { startDelayProxy } from "../support/delay_proxy.ts";
-import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { denoDir, REPOSITORY, Workspace } from "../support/holdfast.ts";
 import {
   killProcesses,
   processesCarrying,
@@ -49,7 +49,10 @@ test("status: a table with a line for each connection, in units for people", asy
   ];
   assertEquals(titles.split(/ {2,}/), columns);
   assertEquals(rows.length, 1);
-  assertMatch(rows[0], /^local +local +ready +deno +0 +\d+ s +\d+ s +[\d.]+ \w+ +[\d.]+ \w+$/);
+  assertMatch(
+    rows[0],
+    /^local +local +ready +(deno|node|bun) +0 +\d+ s +\d+ s +[\d.]+ \w+ +[\d.]+ \w+$/,
+  );
 });
 
 test("daemon: stop returns when it has ended", async () => {
@@ -195,7 +198,7 @@ test("daemon: one of another version is replaced, and its work goes on", async (
   const text = await Deno.readTextFile(file);
   await Deno.writeTextFile(file, text.replace(/"[^"]+"/, '"0.0.0-other"'));
   const line = "echo ready; read line; echo $line; exit 6";
-  const env = await workspace.env();
+  const env = { ...await workspace.env(), DENO_DIR: await denoDir() };
   await using old = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--quiet", `${other}/main.ts`, "exec", "local", line],
     env,

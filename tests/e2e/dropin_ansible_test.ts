@@ -1,7 +1,8 @@
 /** Ansible, as Debian packages it, over the drop-in: three hosts at once, two of which are stacks. */
 import { assert, assertEquals } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
-import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { Workspace } from "../support/holdfast.ts";
+import { programLine } from "../support/program.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -21,8 +22,7 @@ for (const runtime of ["deno", "none"] as const) {
       await workspace.addHost("web1", { user: account.name, port: sshd.port });
       await workspace.trust(sshd);
       const ssh = workspace.join("ssh-here");
-      const line =
-        `"${Deno.execPath()}" run -A --quiet "${REPOSITORY}/main.ts" ssh -F "${workspace.config}"`;
+      const line = `${programLine({ home: workspace.home })} ssh -F "${workspace.config}"`;
       await Deno.writeTextFile(ssh, `#!/bin/sh\nexec ${line} "$@"\n`, { mode: 0o755 });
       const inventory = Object.entries(TARGETS).map(([name, target]) =>
         `${name} ansible_host=${target} ansible_remote_tmp=${account.home}/tmp-${name}\n`

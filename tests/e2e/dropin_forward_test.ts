@@ -1,8 +1,9 @@
 /** `-W`, `-L` and `-D` of the drop-in: connections that the last context of a stack makes. */
 import { assertEquals, assertMatch } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
-import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { Workspace } from "../support/holdfast.ts";
 import { waitUntilGone } from "../support/processes.ts";
+import { programLine } from "../support/program.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 import { BYTES, EchoServer, exchange, freePort, isAnswer } from "./forward_fixture.ts";
@@ -41,7 +42,7 @@ for (const runtime of ["deno", "none"] as const) {
         });
 
         await t.step(`-W carries the real ssh, ${target}`, async () => {
-          const line = `"${Deno.execPath()}" run -A --quiet "${REPOSITORY}/main.ts" ssh ` +
+          const line = `${programLine({ home: workspace.home })} ssh ` +
             `-F "${workspace.config}" -W 127.0.0.1:${sshd.port} ${target}`;
           const { code, stdout, stderr } = await new Deno.Command("ssh", {
             args: ["-F", workspace.config, "-o", `ProxyCommand=${line}`, "web1", "id -un; exit 3"],

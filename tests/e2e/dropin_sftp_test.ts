@@ -3,7 +3,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../supp
 import { createAccount } from "../support/accounts.ts";
 import { startContainer } from "../support/container.ts";
 import { noise, snapshot } from "../support/file_bench.ts";
-import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { Workspace } from "../support/holdfast.ts";
+import { programLine } from "../support/program.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -209,8 +210,7 @@ for (const runtime of ["deno", "none"] as const) {
 /** sftp and scp take one word only, and never say -F. */
 async function sshProgram(workspace: Workspace): Promise<string> {
   const path = workspace.join("hf ssh");
-  const line =
-    `"${Deno.execPath()}" run -A --quiet "${REPOSITORY}/main.ts" ssh -F "${workspace.config}"`;
+  const line = `${programLine({ home: workspace.home })} ssh -F "${workspace.config}"`;
   await Deno.writeTextFile(path, `#!/bin/sh\nexec ${line} "$@"\n`, { mode: 0o755 });
   return path;
 }

@@ -3,6 +3,7 @@ import {
   ADD_ROUTE,
   CALL_SERVICE,
   DEL_ROUTE,
+  DETACHING,
   FORWARD_MODULE,
   GET_MODULE,
   LOAD_MODULE,
@@ -108,6 +109,17 @@ const ATTACKS: { name: string; frames: string; cut: boolean; says?: string }[] =
       send({ handle: ${LOAD_MODULE}, raw: Buffer.from('{"id":"hops","needs":[],"requires":{}}\\n') });
       send({ handle: ${FORWARD_MODULE}, body: { id: "hops", to: 1 } });
       send({ handle: ${GET_MODULE}, body: { id: "../../etc/passwd" } });`,
+  },
+  {
+    name: "the claim that it is detached, for itself and for others",
+    cut: false,
+    says: "nobody ordered it to detach",
+    frames: `
+      for (let id = 0; id < 40; id++) {
+        send({ handle: ${DETACHING} });
+        send({ src: id, auth: id, handle: ${DETACHING} });
+        send({ handle: ${CALL_SERVICE}, reply: 1000, body: { service: "routing", method: "detach", args: { context: me } } });
+      }`,
   },
   {
     name: "a flood of forged frames",

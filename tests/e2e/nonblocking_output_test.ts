@@ -1,6 +1,7 @@
 /** A parent that hands out pipes which do not block, as rsync does: no byte of the output is lost. */
 import { assertEquals } from "../support/assert.ts";
-import { REPOSITORY, Workspace } from "../support/holdfast.ts";
+import { Workspace } from "../support/holdfast.ts";
+import { programWords } from "../support/program.ts";
 import { test } from "../support/test.ts";
 
 const SIZE = 3_000_000;
@@ -30,7 +31,7 @@ for (const [what, words] of ways) {
     await using workspace = await Workspace.create();
     const file = workspace.join("file");
     await Deno.writeFile(file, new Uint8Array(SIZE));
-    const program = [Deno.execPath(), "run", "-A", "--quiet", `${REPOSITORY}/main.ts`];
+    const program = programWords({ home: workspace.home });
     const { stdout } = await new Deno.Command("python3", {
       args: ["-c", PARENT, ...program, ...words(file)],
       env: await workspace.env(),

@@ -10,6 +10,7 @@ import {
   readProcess,
   waitUntilGone,
 } from "../support/processes.ts";
+import { linkPrograms } from "../support/program.ts";
 import { type SshdOptions, startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -114,7 +115,7 @@ hosts("openssh: without ssh the error names the reason", async () => {
   await using world = await makeWorld({ host: { identity: key } });
   const { workspace, account } = world;
   await authority.sign(key, { principals: [account.name] });
-  const env = { PATH: workspace.join("nothing") };
+  const env = { PATH: linkPrograms(workspace.join("bin"), { without: ["ssh"] }) };
   const chosen = await workspace.run("exec", ["target", "true"], { env });
   assertEquals(chosen.code, 255);
   assertMatch(chosen.stderr, /^holdfast: Cannot authenticate as .*\nInstall OpenSSH.*-cert\.pub/);

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
 import { Workspace } from "../support/holdfast.ts";
 import { killProcesses, readProcess, waitUntilGone } from "../support/processes.ts";
+import { programWords } from "../support/program.ts";
 import { type SshdOptions, startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -165,9 +166,9 @@ async function makeWorld(answer: string, more: string[] = [], server: SshdOption
     },
     /** Runs the product without a controlling terminal. */
     async detached(args: string[], env: Record<string, string>) {
-      const main = new URL("../../main.ts", import.meta.url).pathname;
+      const program = programWords({ home: workspace.home });
       const { code, stderr } = await new Deno.Command("setsid", {
-        args: ["-w", Deno.execPath(), "run", "-A", "--quiet", main, ...args],
+        args: ["-w", ...program, ...args],
         env: { ...await workspace.env(), ...env },
         clearEnv: true,
         stdin: "null",

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { createAccount } from "../support/accounts.ts";
 import { Workspace } from "../support/holdfast.ts";
+import { programWords } from "../support/program.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -81,11 +82,9 @@ hosts(
 hosts("hop password: with nobody to ask, the error says what to do", async () => {
   await using world = await makeWorld();
   const env = { SSH_ASKPASS_REQUIRE: "never" };
-  const main = new URL("../../main.ts", import.meta.url).pathname;
+  const program = programWords({ home: world.workspace.home });
   const { code, stderr } = await new Deno.Command("setsid", {
-    args: ["-w", Deno.execPath(), "run", "-A", "--quiet", main].concat(
-      world.workspace.args("exec", "web1,sudo", "true"),
-    ),
+    args: ["-w", ...program, ...world.workspace.args("exec", "web1,sudo", "true")],
     env: { ...await world.workspace.env(), ...env },
     clearEnv: true,
     stdin: "null",

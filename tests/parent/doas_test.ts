@@ -4,9 +4,12 @@ import { assertEquals, assertRejects } from "../support/assert.ts";
 import { HoldfastError } from "../../lib/core/errors.ts";
 import type { PasswordQuestion } from "../../lib/parent/tool_talk.ts";
 import { type Account, createAccount } from "../support/accounts.ts";
-import { readProcess } from "../support/processes.ts";
+import { Workspace } from "../support/holdfast.ts";
+import { processesCarrying, readProcess } from "../support/processes.ts";
+import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 import { binary, converse, hostOf, open, untilGone } from "./hop_fixture.ts";
+import { REMOTE, type RemoteFunctions, routerIn } from "../e2e/calls_fixture.ts";
 
 const doasTest = test.needs("root", "doas", "script", "setpriv");
 const CONFIGURATION = "/etc/doas.conf";
@@ -87,3 +90,35 @@ doasTest("doas: what it runs behind a terminal ends with its input", async () =>
   await child.exit;
   await untilGone(pid);
 });
+
+// Here, because two files must not change the configuration at one time.
+test.needs("root", "doas", "script", "sshd", "namespaces")(
+  "router.doas: a program gives the password, and it is nowhere to be seen",
+  async () => {
+    await using sshd = await startSshd();
+    await using ann = await createAccount({ runtimes: ["deno"], password: "correct horse" });
+    await Deno.chmod(ann.home, 0o755);
+    await using bob = await createAccount();
+    await using _ = await permit(ann, "");
+    await using workspace = await Workspace.create();
+    await workspace.addHost("web1", { user: ann.name, port: sshd.port });
+    await workspace.trust(sshd);
+    await using router = await routerIn(workspace);
+    const web = await router.ssh({ host: "web1", configFile: workspace.config });
+    for (const [user, uid] of [[undefined, 0], [bob.name, bob.uid]] as const) {
+      const context = await router.doas({ via: web, user, password: "correct horse" });
+      const remote = context.module<RemoteFunctions>(REMOTE);
+      assertEquals((await remote.whoami()).uid, uid);
+      const bytes = binary(200_000);
+      assertEquals(await remote.echo(bytes), [bytes]);
+      assertEquals(processesCarrying("correct horse"), []);
+    }
+    const error = await assertRejects(
+      () => router.doas({ via: web, password: "s3cret" }),
+      HoldfastError,
+    );
+    assertEquals([error.kind, error.message.includes("s3cret")], ["auth", false]);
+    const log = await Deno.readTextFile(`${workspace.dir}/log`);
+    assertEquals(/correct horse|s3cret/.test(log), false);
+  },
+);

@@ -84,14 +84,33 @@ test.needs("linux")("openHop: a tool that leaves its output open and ends", asyn
   assertEquals(error.kind, "timeout");
 });
 
+test.needs("linux")(
+  "openHop: what the line says on stderr is its own, whichever stream comes first",
+  async () => {
+    for (const late of ["stdout", "stderr"]) {
+      await using bin = await tempDir();
+      const run = late === "stdout"
+        ? 'o=$(sh -c "$s");echo "$o"'
+        : 'exec 3>&1;o=$(sh -c "$s" 2>&1 >&3 3>&-);echo "$o" >&2';
+      const host = await stub(bin, "podman", {
+        words: [],
+        then: `echo tool >&2;for s;do :;done;${run}`,
+      });
+      const line = "echo out;echo err >&2";
+      const child = await open(host, { method: "podman", argument: "box", line });
+      const { text, stderr } = await converse(child);
+      assertEquals([text, stderr], ["out\n", "err\n"], late);
+    }
+  },
+);
+
 test.needs("linux")("openHop: noise of the tool stays out of the link", async () => {
   await using bin = await tempDir();
   const then = 'shift 4;echo noise;printf "no newline";printf "a: b: " >&2;exec "$@"';
   const host = await stub(bin, "podman", { words: [], then });
   const child = await open(host, { method: "podman", argument: "box", line: "echo here" });
   const { text, stderr } = await converse(child);
-  assertEquals(text, "here\n");
-  assertEquals("a: b: ".endsWith(stderr), true, stderr);
+  assertEquals([text, stderr], ["here\n", ""]);
 });
 
 test.needs("linux")(

@@ -5,22 +5,9 @@ import { HoldfastError } from "../../lib/core/errors.ts";
 import { denoHost } from "../../lib/files/host_deno.ts";
 import type { Host } from "../../lib/core/host.ts";
 import { createAccount } from "../support/accounts.ts";
-import { type TempDir, tempDir } from "../support/temp.ts";
+import { busyboxRoot } from "../support/busybox_root.ts";
 import { test } from "../support/test.ts";
-import { findExecutable } from "../support/tools.ts";
 import { binary, converse, hostOf, open } from "./hop_fixture.ts";
-
-/** A root directory of busybox. */
-async function busyboxRoot(): Promise<TempDir> {
-  const root = await tempDir({ mode: 0o755 });
-  for (const name of ["bin", "etc", "root", "dev", "proc"]) await Deno.mkdir(root.join(name));
-  await Deno.copyFile(findExecutable("busybox")!, root.join("bin/busybox"));
-  for (const applet of ["sh", "cat", "id", "grep"]) {
-    await Deno.symlink("busybox", root.join(`bin/${applet}`));
-  }
-  await Deno.writeTextFile(root.join("etc/passwd"), "admin:x:0:0:root:/root:/bin/sh\n");
-  return root;
-}
 
 async function failing(host: Host, method: string, argument?: string): Promise<string[]> {
   const error = await assertRejects(() => open(host, { method, argument }), HoldfastError);

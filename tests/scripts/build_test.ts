@@ -5,6 +5,7 @@ import { build } from "../../scripts/build.ts";
 import { ownTarget } from "../../scripts/build/runtime.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { builtFile as file, TOOLS, User } from "../support/built_file.ts";
+import { killProcesses } from "../support/processes.ts";
 import { startSshd } from "../support/sshd.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
@@ -90,6 +91,31 @@ builds("built file: first starts at once all succeed, and leave one whole copy",
   assertEquals(user.unpacked(user.cache).length, 1);
 });
 
+for (const killed of [false, true]) {
+  const then = killed ? "unpacks, and when that is killed the next one" : "unpacks for all";
+  builds(`built file: of first starts at once the first ${then}`, async () => {
+    await using user = await User.create([...TOOLS.filter((name) => name !== "tar"), "sleep"]);
+    const [log, gate] = ["log", "gate"].map((name) => user.workspace.join(name));
+    await command("mkfifo", gate);
+    const tar = `echo x >>'${log}'; read -r go <'${gate}'; exec ${findExecutable("tar")} "$@"`;
+    await Deno.writeTextFile(`${user.env.PATH}/tar`, `#!/bin/sh\n${tar}\n`, { mode: 0o755 });
+    const begun = () => Deno.readTextFile(log).then(({ length }) => length / 2, () => 0);
+    const starts = [user.run(["--version"])];
+    await until(async () => await begun() === 1);
+    const first = user.workspace.processes();
+    starts.push(user.run(["--version"]), user.run(["--version"]));
+    await until(() => user.unpacking(user.cache) === 3);
+    if (killed) {
+      await killProcesses(first);
+      await until(async () => await begun() === 2);
+    }
+    await Deno.writeTextFile(gate, "go\n");
+    const codes = (await Promise.all(starts)).map(({ code }) => code);
+    assertEquals([codes, await begun()], killed ? [[137, 0, 0], 2] : [[0, 0, 0], 1]);
+    assertEquals(user.unpacked(user.cache).length, 1);
+  });
+}
+
 builds("built file: a cache that cannot be written leaves the session's directory", async () => {
   await using user = await User.create();
   await Deno.writeTextFile(user.cache, "no directory");
@@ -171,6 +197,15 @@ builds("built file: on another machine it says which one it is for", async () =>
   assertMatch(stderr, /^holdfast: Cannot run ".*": it is for \S+, and this is Plan9 sparc\n$/);
 });
 
+builds("built file: without a tool that it unpacks itself with, it says so", async () => {
+  for (const tool of ["id", "ls", "tar", "uname"]) {
+    await using user = await User.create(TOOLS.filter((name) => name !== tool));
+    const { code, stdout, stderr } = await user.run(["--version"]);
+    assertEquals([code, stdout], [255, ""]);
+    assertMatch(stderr, new RegExp(`^holdfast: Cannot unpack ".*": ${tool} is missing\n$`));
+  }
+});
+
 builds("built file: without gzip it takes busybox's, and without that it says so", async () => {
   const tools = TOOLS.filter((name) => name !== "gzip");
   await using user = await User.create(tools);
@@ -182,6 +217,15 @@ builds("built file: without gzip it takes busybox's, and without that it says so
   await Deno.symlink(busybox, `${user.env.PATH}/busybox`);
   assertMatch((await user.run(["--version"])).stdout, VERSION);
 });
+
+/** For what announces itself to nobody; ended by its deadline. */
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const late = AbortSignal.timeout(20_000);
+  while (!await condition()) {
+    late.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
 
 async function digest(path: string | Promise<string>): Promise<string> {
   const bytes = await Deno.readFile(await path);

@@ -83,6 +83,14 @@ export class User implements AsyncDisposable {
     }
   }
 
+  /** How many are about to unpack it below the given directory. */
+  unpacking(base: string): number {
+    const names = [...Deno.readDirSync(`${base}/holdfast`)].flatMap(({ name }) =>
+      [...Deno.readDirSync(`${base}/holdfast/${name}`)].map(({ name }) => name)
+    );
+    return names.filter((name) => name.startsWith("new.")).length;
+  }
+
   get cache(): string {
     return `${this.env.HOME}/.cache`;
   }

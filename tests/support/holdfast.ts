@@ -10,7 +10,7 @@ import {
   type ProcessInfo,
   waitUntilGone,
 } from "./processes.ts";
-import { programEnvironment, programWords, REPOSITORY } from "./program.ts";
+import { findForeign, programEnvironment, programWords, REPOSITORY } from "./program.ts";
 import type { TestSshd } from "./sshd.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 
@@ -69,7 +69,7 @@ export class Workspace implements AsyncDisposable {
     this.home = temp.join("home");
     this.dir = temp.join("run");
     this.config = `${this.home}/.ssh/config`;
-    this.knownHosts = `${this.home}/.ssh/known_hosts`;
+    this.knownHosts = temp.join("known_hosts"); // may be written where the home may not
   }
 
   /** Makes an empty one. */
@@ -158,7 +158,9 @@ export class Workspace implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!await exists(this.#temp.path)) return;
     let stopped: Outcome | undefined;
-    if (this.processes().length > 0) stopped = await this.run("stop");
+    const running = this.processes();
+    const foreign = findForeign(this.home, running);
+    if (running.length > 0) stopped = await this.run("stop");
     const left = await waitUntilGone(() => this.processes());
     await killProcesses(left);
     const sockets = stopped ? socketsIn(this.dir) : []; // one killed with -9 may leave its own
@@ -169,6 +171,7 @@ export class Workspace implements AsyncDisposable {
           describeProcesses(left),
       );
     }
+    if (foreign !== null) throw new Error(foreign);
     if (sockets.length > 0) throw new Error(`holdfast stop left sockets ${sockets.join(", ")}`);
   }
 
@@ -234,7 +237,7 @@ async function feed(
 let knownDenoDir: Promise<string> | undefined;
 
 /** Our own cache, so that a private home means no downloads. */
-function denoDir(): Promise<string> {
+export function denoDir(): Promise<string> {
   return knownDenoDir ??= (async () => {
     const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] })
       .output();

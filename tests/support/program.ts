@@ -3,6 +3,7 @@
  * the place of it, for a user who has no Deno. `scripts/test.ts` builds it and sets the variable.
  */
 
+import { describeProcesses, type ProcessInfo } from "./processes.ts";
 import { tempBase } from "./temp.ts";
 import { searchPath } from "./tools.ts";
 
@@ -48,11 +49,33 @@ export function programFile(): string {
 /** What it needs in its environment besides what its user has. */
 export function programEnvironment(denoDir: string): Record<string, string> {
   if (VARIANT === undefined) return { DENO_DIR: denoDir };
-  const PATH = denoFreePath ??= makeDenoFreePath();
+  const PATH = denoFreePath ??= linkPrograms(`${tempBase()}/bin`);
   if (VARIANT === "empty-home") return { PATH };
   // One copy for all homes of a test file.
   const name = VARIANT === "relocated" ? "XDG_CACHE_HOME" : "XDG_RUNTIME_DIR";
   return { PATH, [name]: shared ??= makeShared() };
+}
+
+/**
+ * What shows that the built file was not run as it was to be, by the processes that it has left in the background for the
+ * user of a home; null if nothing does.
+ */
+export function findForeign(home: string, processes: ProcessInfo[]): string | null {
+  if (VARIANT === undefined) return null;
+  const machines = Deno.realPathSync(Deno.execPath());
+  const foreign = processes.filter(({ pid }) => executableOf(pid) === machines);
+  if (foreign.length > 0) return `this machine's Deno runs ${describeProcesses(foreign)}`;
+  const unpacked = namesIn(`${home}/.cache/holdfast`).length;
+  const wrong = VARIANT === "empty-home" ? processes.length > 0 && unpacked !== 1 : unpacked > 0;
+  return wrong ? `${VARIANT}: it was unpacked ${unpacked} times into the home` : null;
+}
+
+function executableOf(pid: number): string | null {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return null; // gone meanwhile
+  }
 }
 
 const BUILT = `${REPOSITORY}/dist/holdfast`;
@@ -74,11 +97,10 @@ function makeShared(): string {
   return path;
 }
 
-/** A directory of links to all programs but Deno. */
-function makeDenoFreePath(): string {
-  const path = `${tempBase()}/bin`;
+/** Makes a directory of links to all programs but Deno and `without`; returns its path, to be a PATH. */
+export function linkPrograms(path: string, { without = [] }: { without?: string[] } = {}): string {
   Deno.mkdirSync(path);
-  const linked = new Set(["deno"]);
+  const linked = new Set(["deno", ...without]);
   for (const dir of searchPath()) {
     for (const name of namesIn(dir)) {
       if (linked.has(name)) continue;

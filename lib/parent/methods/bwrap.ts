@@ -9,6 +9,7 @@ export const bwrap: ConnectionMethod = {
     ...argument === undefined ? [] : ["--dev", "/dev", "--proc", "/proc"],
     ...["--", "sh", "-c", script],
   ],
+  fleeting: ({ argument }) => argument === undefined ? [] : ["/dev"],
   noun: "directory",
   absent: /source path|Not a directory/,
   denied: /ermission|not permitted/,
