@@ -182,6 +182,10 @@ async function runSession(
 ): Promise<void> {
   const { terminal, agent, isSubsystem, command, term } = request;
   if (request.x11) throw new Error("holdfast forwards no X11");
+  // Here text is Unicode. By itself ssh carries any bytes.
+  if ([command, ...Object.values(request.env)].some((text) => text.includes("\ufffd"))) {
+    throw new Error("holdfast takes nothing that is not UTF-8");
+  }
   const place = way.place(request.env);
   if ("deed" in place) {
     socket.write(opened(request.id, SESSION));
@@ -217,13 +221,14 @@ async function runSession(
     const status = await finish(process, { stdout, stderr: stderr! });
     socket.write(exit(SESSION, place.statusOf(status)));
   } catch (error) {
+    const isLeft = ended.signal.aborted; // by ssh's end, or by ~. which it says itself
     give();
     const isGone = error instanceof ReaderGone;
     const { message } = toHoldfastError(error);
     const why = way.isStopping() ? "the daemon was stopped" : printable(message);
     const text = `holdfast: ${why}${place.lineEnd}`;
-    // Who closes our output does not want to hear of it, and who is gone cannot.
-    if (way.isStopping() || (!signal.aborted && !isGone)) {
+    // Who closes our output does not want to hear of it.
+    if (way.isStopping() || (!isLeft && !isGone)) {
       await stderr!.write(new TextEncoder().encode(text)).catch(() => {});
     }
     socket.write(exit(SESSION, (isGone ? place.readerGone : null) ?? KILLED));
