@@ -20,6 +20,7 @@ import {
   O_WRONLY,
   TIOCGWINSZ,
 } from "./libc.ts";
+import { isInFront } from "./process_end.ts";
 import type { Readiness } from "./readiness.ts";
 
 const CHUNK = 64 * 1024;
@@ -27,6 +28,9 @@ const CHUNK = 64 * 1024;
 const SIP = 4096;
 /** Threads for descriptors that may block: these may hang, and the process has 32 for everything. */
 const THREADS = 12;
+
+/** Milliseconds until it is looked whether who was in the background still is. */
+const BEHIND = 100;
 
 /**
  * - `socket`: calls can be told not to block
@@ -41,20 +45,23 @@ export class Descriptor {
   readonly #readiness: Readiness;
   readonly #kind: Kind;
   readonly #number: number;
+  /** For a terminal's input: whether what is typed is for who handed it over. */
+  readonly #isInFront: (() => boolean) | null = null;
   /** Threads that are at it: its number must not become another's. */
   #busy = 0;
   #isClosed = false;
 
-  /** Takes the descriptor `number` over; {@linkcode close} closes it. */
+  /** Takes the descriptor `number` over from a process; {@linkcode close} closes it. */
   constructor(
     number: number,
-    { use, readiness }: { use: "read" | "write"; readiness: Readiness },
+    { use, readiness, owner }: { use: "read" | "write"; readiness: Readiness; owner: number },
   ) {
     this.#readiness = readiness;
     this.#number = number;
     const path = `/proc/self/fd/${number}`;
     const info = stat(path);
     this.#kind = info?.isSocket ? "socket" : info?.isFile ? "file" : "shared";
+    if (use === "read" && info?.isCharDevice) this.#isInFront = () => isInFront(owner, info.rdev);
     const access = use === "read" ? 0 : O_WRONLY;
     const given = libc().fcntl(number, F_GETFL) & O_ACCMODE;
     if (given !== access && given !== O_RDWR) this.#kind = "unfit";
@@ -74,6 +81,10 @@ export class Descriptor {
       if (this.#isClosed || this.#kind === "unfit") return null;
       // Nobody may lose what is typed for whoever comes next: it is read when it is there, and only then.
       if (this.#kind === "shared") await this.#readiness.wait(this.#number, "read");
+      if (this.#isInFront?.() === false) {
+        await new Promise((resolve) => setTimeout(resolve, BEHIND));
+        continue;
+      }
       const count = this.#hasThread
         ? await this.#inThread(() => libc().readInThread(this.#number, buffer, size))
         : this.#kind === "socket"

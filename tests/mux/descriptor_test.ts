@@ -35,8 +35,8 @@ async function check(
   try {
     await body({
       readiness,
-      reading: (own) => new Descriptor(own.share(), { use: "read", readiness }),
-      writing: (own) => new Descriptor(own.share(), { use: "write", readiness }),
+      reading: (own) => new Descriptor(own.share(), { use: "read", readiness, owner: Deno.pid }),
+      writing: (own) => new Descriptor(own.share(), { use: "write", readiness, owner: Deno.pid }),
     });
   } finally {
     await readiness.close();
