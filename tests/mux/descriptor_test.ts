@@ -54,6 +54,20 @@ async function writeAll(to: Descriptor, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
 }
 
+/** What a terminal carries comes when the system gets to it. */
+async function takeAll(
+  from: Own,
+  { length, readiness }: { length: number; readiness: Readiness },
+): Promise<string> {
+  let all = "";
+  while (all.length < length) {
+    await readiness.wait(from.number, "read");
+    all += from.take() ?? "";
+  }
+  readiness.forget(from.number);
+  return all;
+}
+
 async function isGone(what: Promise<unknown>): Promise<void> {
   const error = await assertRejects(() => what, HoldfastError);
   assertEquals((error as HoldfastError).kind, "io");
@@ -240,7 +254,7 @@ linux(
 linux(
   "descriptor: on a terminal lines come, sizes are seen, and who reads next loses nothing",
   () =>
-    check(async ({ reading, writing }) => {
+    check(async ({ readiness, reading, writing }) => {
       const { user, terminal: end } = terminal();
       const { flags } = end;
       const from = reading(end);
@@ -254,12 +268,12 @@ linux(
       assert((await shell.output()).success);
       assertEquals([from.size(), to.size()], Array(2).fill({ rows: 41, columns: 99 }));
       await writeAll(to, encode("shown"));
-      assertEquals(user.take(), "typed\r\nshown");
+      assertEquals(await takeAll(user, { length: 12, readiness }), "typed\r\nshown");
       const waiting = from.read();
       from.close();
       assertEquals([await waiting, from.size()], [null, null]);
       user.put("for the shell\n");
-      assertEquals(end.take(), "for the shell\n");
+      assertEquals(await takeAll(end, { length: 14, readiness }), "for the shell\n");
       assertEquals([end.flags, flags & O_NONBLOCK], [flags, 0]);
       // One that is stopped (^S) holds nobody up.
       user.put("\x13");
