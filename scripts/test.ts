@@ -24,6 +24,10 @@ const RELAY = "tests/client/relay_test.ts";
 /** End-to-end tests in which the built file would change nothing. */
 const SAME: Record<string, string> = {
   "tests/e2e/calls_test.ts": "the tests' own process is the program, by lib/mod.ts",
+  "tests/e2e/detach_test.ts": "the tests' own process is the program, by lib/mod.ts",
+  "tests/e2e/granted_peers_test.ts": "the tests' own process is the program, by lib/mod.ts",
+  "tests/e2e/router_methods_test.ts": "the tests' own process is the program, by lib/mod.ts",
+  "tests/e2e/provision_sandboxes_test.ts": "builds a file, and runs that in a home that is empty",
   "tests/e2e/provision_test.ts": "builds a file, and runs that in a home that is empty",
   "tests/e2e/provision_hops_test.ts": "builds a file, and runs that in a home that is empty",
 };

@@ -1,5 +1,5 @@
 /** The core's entry in a remote context: greets its parent, serves it, and ends with its link. */
-import { DEL_ROUTE, FORWARD_LOG, SHUTDOWN } from "./constants.ts";
+import { FORWARD_LOG, SHUTDOWN } from "./constants.ts";
 import { Context } from "./context.ts";
 import { CORE_MODULES } from "./core_modules.ts";
 import { HoldfastError } from "./errors.ts";
@@ -64,8 +64,7 @@ async function main({ source, inflate }: FirstStage): Promise<void> {
     if (!router.hasParentAuthority(auth)) return;
     if (!context.detached) return link.close(null);
     // The parent sees others leave as their process ends; of this one it closes the link.
-    const left = { ids: [id], kind: "disconnected", description: "detached" };
-    router.sendJson({ dst: parents[0], handle: DEL_ROUTE, replyTo: 0 }, left);
+    router.forget(id, new HoldfastError("disconnected", "detached"));
   });
   await link.run({
     onFrame: (frame) => router.receive(frame, link),

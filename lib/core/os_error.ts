@@ -17,7 +17,7 @@ const KNOWN: Record<string, [kind: ErrorKind, text: string]> = {
   ELOOP: ["io", "too many levels of symbolic links"],
   EMFILE: ["limit", "too many open files"],
   ENFILE: ["limit", "too many open files on the machine"],
-  E2BIG: ["limit", "the command line is longer than the kernel takes"],
+  E2BIG: ["limit", "the command line is too long"],
   EPIPE: ["io", "the reader went away"],
   EIO: ["io", "input/output error"],
 };

@@ -109,13 +109,19 @@ export class ProcessService {
         for (const one of ended.splice(0)) void one.close();
       }, END_GRACE);
     };
-    // Only Deno gives it a pipe. From node and bun it has a socket, whose end is an error that programs complain of, and
-    // an SSH server would have to be told by OpenSSH's eow@openssh.com, which ssh2 does not speak.
-    const unread = this.#at.host.runtime === "deno" ? undefined : () => void terminate(running);
-    const output = [
-      deliver(child.stdout, stdout, { unread }).then(onEnd.bind(null, stdout)),
-      deliver(child.stderr, stderr).then(onEnd.bind(null, stderr)),
-    ];
+    // Who cancels its output closes it, as a pipe's reader would. Only Deno gives it a pipe. From node and bun it has a
+    // socket, whose end is an error that programs complain of, and an SSH server would have to be told by OpenSSH's
+    // eow@openssh.com, which ssh2 does not speak: there it is ended.
+    const isPipe = this.#at.host.runtime === "deno";
+    const output = ([[child.stdout, stdout], [child.stderr, stderr]] as const)
+      .map(([source, stream]) => {
+        void stream.ended.then((reason) => {
+          if (reason?.kind !== "cancelled") return;
+          if (isPipe || stream === stderr) source.cancel();
+          else void terminate(running);
+        });
+        return deliver(source, stream).then(onEnd.bind(null, stream));
+      });
     const done = Promise.all([exit, ...output]);
     const running: Running = { child, leave: args.leave ?? false, done };
     this.#running.set(key, running);
@@ -199,18 +205,8 @@ async function feed(stdin: ReceiveStream | null, child: Child): Promise<void> {
   }
 }
 
-/**
- * Sends a process's output but its end. When the caller cancels it, the process's end is closed as well, as a pipe's
- * would be, or `unread` is called; when the caller is gone, it is drained so that the process can end.
- */
-async function deliver(
-  source: ByteSource,
-  stream: SendStream,
-  { unread = () => source.cancel() }: { unread?: () => void } = {},
-): Promise<void> {
-  void stream.ended.then((reason) => {
-    if (reason?.kind === "cancelled") unread();
-  });
+/** Sends a process's output but its end; when nobody reads it any more, it is drained so that the process can end. */
+async function deliver(source: ByteSource, stream: SendStream): Promise<void> {
   try {
     for (let bytes = await source.read(); bytes !== null; bytes = await source.read()) {
       await stream.write(bytes);

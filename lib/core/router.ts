@@ -58,7 +58,7 @@ export class Router {
     this.setStandardHandler(DETACHING, ({ src }, link) => {
       if (link?.peer !== src) return;
       if (link.mayDetach) link.detached = true;
-      else this.#drop(link, "nobody ordered it to detach");
+      else this.#drop(link, "it was not told to detach");
     });
     this.#handlers.set(DEL_ROUTE, this.#standard((frame, link) => this.#onDelRoute(frame, link)));
   }
@@ -367,7 +367,7 @@ export class Router {
     if (!link) return;
     if (link.dropped++ < 10) this.#warn(`dropped a frame from context ${link.peer}: ${why}`);
     if (link.dropped > LIMITS.dropped && link !== this.#parent && !link.privileged) {
-      link.close(new HoldfastError("limit", "it sent too many frames that break the rules"));
+      link.close(new HoldfastError("limit", "it broke the rules too often"));
     }
   }
 
@@ -383,7 +383,7 @@ function cancelled(): HoldfastError {
 /** Makes an error of `{kind, description}` as it came from a peer, whatever that is. */
 function fromWire({ kind, description }: JsonObject): HoldfastError {
   if (typeof kind !== "string" || typeof description !== "string") {
-    return new HoldfastError("protocol", "the peer failed and did not say how");
+    return new HoldfastError("protocol", "the peer did not say why");
   }
   return new HoldfastError(kind as ErrorKind, description);
 }

@@ -43,7 +43,10 @@ export interface Held {
 
 /** Options of ssh that are a session's and not the connection's. */
 const OF_SESSIONS =
-  /^(batchmode|clearallforwardings|connecttimeout|control\w+|escapechar|loglevel|permitlocalcommand|remotecommand|requesttty|sendenv|serveralive\w+|setenv)[ =]|^forwardagent[ =]no$/i;
+  /^(batchmode|clearallforwardings|connecttimeout|control\w+|escapechar|loglevel|permitlocalcommand|remotecommand|requesttty|sendenv|serveralive\w+|setenv)[ =]|^forward(agent|x11)[ =]no$/i;
+/** How nobody logs in, which is of no account once somebody has; and who. */
+const OF_LOGINS =
+  /^((kbdinteractive|password)authentication[ =]no$|(preferredauthentications|user)[ =])/i;
 
 /** What ssh_config may want of each session and we do not do: ssh would ask us in vain every time. */
 const WANTS_MORE = ["localforward", "remoteforward", "dynamicforward", "forwardx11", "tunnel"];
@@ -86,10 +89,11 @@ export class PlainSsh {
     const sockets = await this.#sockets;
     if (this.#isClosed || connection.isClosed) return;
     const { closed } = connection;
-    const { configFile, user } = request.ssh ?? {};
+    const { configFile, user, options = [] } = request.ssh ?? {};
     const program = realSsh(request.env.PATH);
     if (program === null) return;
-    if (user === undefined) sockets.mark(request.target, { configFile, closed, program });
+    const decides = user !== undefined || options.some((option) => OF_LOGINS.test(option));
+    if (!decides) sockets.mark(request.target, { configFile, closed, program });
     const path = settings?.raw.get("controlpath")?.[0] ?? "none";
     if (!settings || hops > 1 || !isControlPath(path, dir)) return;
     if (WANTS_MORE.some((name) => wants(settings, name))) return;
@@ -159,7 +163,7 @@ function isPlain({ ssh = {}, password, becomePassword }: OpenRequest): boolean {
   const isEmpty = (value: unknown) =>
     value === undefined || value === false || (Array.isArray(value) && value.length === 0);
   return [...Object.values(decisive), password, becomePassword].every(isEmpty) &&
-    options.every((option) => OF_SESSIONS.test(option)) &&
+    options.every((option) => OF_SESSIONS.test(option) || OF_LOGINS.test(option)) &&
     (configFile === undefined || /^(\/[\w.@+-]+)+$/.test(configFile));
 }
 
@@ -167,7 +171,8 @@ function isPlain({ ssh = {}, password, becomePassword }: OpenRequest): boolean {
 function nameIn({ target, ssh }: OpenRequest, { host }: SshSettings): string | null {
   const [hop] = parseTarget(target);
   if (hop.method !== "ssh" || hop.host !== host || hop.port !== undefined) return null;
-  const login = hop.user ?? ssh?.user;
+  const option = ssh?.options?.map((text) => /^user\s*[ =]\s*"?([\w.-]+)"?$/i.exec(text)?.[1]);
+  const login = hop.user ?? ssh?.user ?? option?.find((user) => user !== undefined);
   return login === undefined ? host : `${login}@${host}`;
 }
 

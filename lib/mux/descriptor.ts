@@ -4,9 +4,12 @@
  */
 import { HoldfastError } from "../core/errors.ts";
 import type { TerminalSize } from "../core/host.ts";
+import { osError } from "../core/os_error.ts";
 import {
   cString,
   EAGAIN,
+  ECONNRESET,
+  EPIPE,
   errno,
   F_GETFL,
   libc,
@@ -23,6 +26,8 @@ import {
 import { isInFront } from "./process_end.ts";
 import type { Readiness } from "./readiness.ts";
 
+/** Those of Linux that are told in words. */
+const CODES: Record<number, string> = { 5: "EIO", 27: "EFBIG", 28: "ENOSPC", 122: "EDQUOT" };
 const CHUNK = 64 * 1024;
 /** Bytes that a pipe which can be written takes at least (PIPE_BUF). */
 const SIP = 4096;
@@ -102,7 +107,7 @@ export class Descriptor {
     const some = bytes.subarray(0, most) as Uint8Array<ArrayBuffer>;
     const size = BigInt(some.length);
     for (;;) {
-      if (this.#isClosed || this.#kind === "unfit") throw gone();
+      if (this.#isClosed || this.#kind === "unfit") throw new ReaderGone();
       if (this.#kind === "shared") await this.#readiness.wait(this.#number, "write");
       const count = this.#hasThread
         ? await this.#inThread(() => libc().writeInThread(this.#number, some, size))
@@ -110,7 +115,11 @@ export class Descriptor {
         ? libc().send(this.#number, some, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         : libc().write(this.#number, some, size);
       if (count >= 0) return count;
-      if (this.#hasThread || errno() !== EAGAIN) throw gone();
+      // What went wrong in a thread, only another try tells; a file does not make us wait.
+      const failed = this.#hasThread
+        ? this.#kind === "file" && libc().write(this.#number, some, size) < 0 ? errno() : EPIPE
+        : errno();
+      if (failed !== EAGAIN) throw writeError(failed);
       await this.#readiness.wait(this.#number, "write");
     }
   }
@@ -186,6 +195,14 @@ function stat(path: string): Deno.FileInfo | null {
   }
 }
 
-function gone(): HoldfastError {
-  return new HoldfastError("io", "whoever read the output is gone");
+/** Whoever read the output does not any more. */
+export class ReaderGone extends HoldfastError {
+  constructor() {
+    super("io", "whoever read the output is gone");
+  }
+}
+
+function writeError(code: number): HoldfastError {
+  if (code === EPIPE || code === ECONNRESET) return new ReaderGone();
+  return osError("write the output", { code: CODES[code], message: `error ${code}` });
 }

@@ -60,6 +60,8 @@ export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const F_GETFL = 3;
 export const EAGAIN = 11;
+export const EPIPE = 32;
+export const ECONNRESET = 104;
 export const TIOCGWINSZ = 0x5413n;
 
 type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];

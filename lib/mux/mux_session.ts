@@ -20,7 +20,7 @@ import {
 } from "../dropin/process_options.ts";
 import type { Work } from "../dropin/session_plan.ts";
 import type { ControlSocket } from "./control_socket.ts";
-import { Descriptor } from "./descriptor.ts";
+import { Descriptor, ReaderGone } from "./descriptor.ts";
 import {
   alive,
   exit,
@@ -187,6 +187,10 @@ async function runSession(
 ): Promise<void> {
   const { terminal, agent, isSubsystem, command, term } = request;
   if (request.x11) throw new Error("holdfast forwards no X11");
+  // Here text is Unicode. By itself ssh carries any bytes.
+  if ([command, ...Object.values(request.env)].some((text) => text.includes("\ufffd"))) {
+    throw new Error("holdfast takes nothing that is not UTF-8");
+  }
   const place = way.place(request.env);
   if ("deed" in place) {
     socket.write(opened(request.id, SESSION));
@@ -222,15 +226,17 @@ async function runSession(
     const status = await finish(process, { stdout, stderr: stderr! });
     socket.write(exit(SESSION, place.statusOf(status)));
   } catch (error) {
+    const isLeft = ended.signal.aborted; // by ssh's end, or by ~. which it says itself
     give();
-    const { kind, message } = toHoldfastError(error);
+    const isGone = error instanceof ReaderGone;
+    const { message } = toHoldfastError(error);
     const why = way.isStopping() ? "the daemon was stopped" : printable(message);
     const text = `holdfast: ${why}${place.lineEnd}`;
-    // Who closes our output does not want to hear of it, and who is gone cannot.
-    if (way.isStopping() || (!signal.aborted && kind !== "io")) {
+    // Who closes our output does not want to hear of it.
+    if (way.isStopping() || (!isLeft && !isGone)) {
       await stderr!.write(new TextEncoder().encode(text)).catch(() => {});
     }
-    socket.write(exit(SESSION, (kind === "io" ? place.readerGone : null) ?? KILLED));
+    socket.write(exit(SESSION, (isGone ? place.readerGone : null) ?? KILLED));
   } finally {
     signal.removeEventListener("abort", give);
     unlisten();
@@ -240,7 +246,7 @@ async function runSession(
 type Outputs = Record<"stdout" | "stderr", Descriptor>;
 
 async function finishAsSsh(process: RemoteProcess, outputs: Outputs): Promise<ExitStatus> {
-  const isGone = (error: unknown) => toHoldfastError(error).kind === "io";
+  const isGone = (error: unknown) => error instanceof ReaderGone;
   const [status] = await Promise.all([process.exit, passOn(process, { ...outputs, isGone })]);
   return status;
 }

@@ -64,8 +64,16 @@ find_sockets() {
 # ssh's usual words for a command.
 of_session() {
   case $1 in
-    SendEnv[\ =]* | SetEnv[\ =]* | BatchMode=* | RequestTTY=no | RemoteCommand=none | ForwardAgent=no) ;;
-    ClearAllForwardings=yes | PermitLocalCommand=no | ControlMaster=* | ControlPersist=*) ;;
+    SendEnv[\ =]* | SetEnv[\ =]* | [Bb]atch[Mm]ode[\ =]* | RequestTTY=no | RemoteCommand=none) ;;
+    ForwardAgent[\ =]no | ForwardX11[\ =]no | ClearAllForwardings[\ =]yes | PermitLocalCommand[\ =]no) ;;
+    ControlMaster=* | ControlPersist=* | ConnectTimeout=*) ;;
+    # How nobody logs in once more.
+    KbdInteractiveAuthentication=no | PasswordAuthentication=no | PreferredAuthentications=*) ;;
+    User=*)
+      word=${1#User=} && word=${word#\"} && word=${word%\"}
+      case $word in "" | *[!A-Za-z0-9._-]*) return 1 ;; esac
+      user=${user:-$word@}
+      ;;
     *) return 1 ;;
   esac
 }
@@ -85,7 +93,8 @@ held_ssh() {
       -l | -o | -F) value=${word#-} ;;
       -o*) of_session "${word#-o}" || return ;;
       -G) asks=1 command=- ;;
-      -- | -[Tnqx]) ;;
+      -- | -[CTnqsx]) ;;
+      -tt) [ ! -t 0 ] || return ;; # on a terminal, ours does more
       -*) return ;;
       *) to=$user$word ;;
     esac

@@ -85,7 +85,7 @@ test.needs("linux")(
       core,
       endGrace: 1,
     });
-    assertStringIncludes(await warned.promise, "nobody ordered it to detach");
+    assertStringIncludes(await warned.promise, "it was not told to detach");
     started.link.close(null);
     await started.ended;
     assertEquals((await child.exit).signal, "SIGKILL");

@@ -179,10 +179,10 @@ for (const { name, needs, make } of KINDS) {
     const { exit, stdin, stdout } = exec(parent, "yes");
     await stdout.read();
     await parent.call(1, { service: "context", method: "ping" });
-    stdout.cancel();
     await stdin.close();
     const args = { id: stdout.id, signal: "TERM" };
     await parent.call(1, { service: "process", method: "signal", args });
+    stdout.cancel();
     assertEquals((await exit).signal, "SIGTERM");
   });
 

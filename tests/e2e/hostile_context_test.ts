@@ -113,7 +113,7 @@ const ATTACKS: { name: string; frames: string; cut: boolean; says?: string }[] =
   {
     name: "the claim that it is detached, for itself and for others",
     cut: false,
-    says: "nobody ordered it to detach",
+    says: "it was not told to detach",
     frames: `
       for (let id = 0; id < 40; id++) {
         send({ handle: ${DETACHING} });
