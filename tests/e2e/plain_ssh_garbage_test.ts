@@ -12,8 +12,8 @@ path = sys.argv[1]
 kept = []
 def connect():
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(5)
     s.connect(path)
+    s.settimeout(5)
     kept.append(s)
     return s
 def text(value): return struct.pack(">I", len(value)) + value
