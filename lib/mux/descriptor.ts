@@ -115,6 +115,7 @@ export class Descriptor {
         ? libc().send(this.#number, some, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         : libc().write(this.#number, some, size);
       if (count >= 0) return count;
+      if (this.#isClosed) throw new ReaderGone(); // its number may be another's
       // What went wrong in a thread, only another try tells; a file does not make us wait.
       const failed = this.#hasThread
         ? this.#kind === "file" && libc().write(this.#number, some, size) < 0 ? errno() : EPIPE

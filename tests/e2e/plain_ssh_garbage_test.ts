@@ -51,7 +51,7 @@ try:
 except OSError: pass
 # Many who say nothing.
 for _ in range(100): connect()
-print("sent", flush=True)
+os.write(1, b"sent\\n")
 sys.stdin.readline()
 `;
 

@@ -343,3 +343,30 @@ others(
       reader.close();
     }),
 );
+
+others(
+  "descriptor: closed while it waits for a thread, it writes to nobody else's file",
+  () =>
+    check(async ({ readiness, reading }) => {
+      await using dir = await tempDir();
+      for (const name of ["mine", "theirs"]) await Deno.writeTextFile(dir.join(name), "");
+      const [reader, writer] = pipe({ blocks: true });
+      // All are woken by one byte, and those that do not get it hold their threads.
+      const many = asSomebodyElse(() => Array.from({ length: 14 }, () => reading(reader)));
+      const reads = many.map((one) => one.read());
+      writer.put("x");
+      await Promise.race(reads);
+      using file = openPath(dir.join("mine"), O_WRONLY);
+      const number = file.share();
+      const to = new Descriptor(number, { use: "write", readiness, owner: Deno.pid });
+      const waiting = isGone(to.write(encode("mine")));
+      to.close();
+      using theirs = openPath(dir.join("theirs"), O_WRONLY);
+      assertEquals(theirs.number, number);
+      writer.close();
+      await Promise.all(reads);
+      await waiting;
+      assertEquals(await Deno.readTextFile(dir.join("theirs")), "");
+      for (const one of [...many, reader]) one.close();
+    }),
+);
