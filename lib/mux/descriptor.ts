@@ -66,7 +66,9 @@ export class Descriptor {
     const path = `/proc/self/fd/${number}`;
     const info = stat(path);
     this.#kind = info?.isSocket ? "socket" : info?.isFile ? "file" : "shared";
-    if (use === "read" && info?.isCharDevice) this.#isInFront = () => isInFront(owner, info.rdev);
+    if (use === "read" && info?.isCharDevice && windowOf(number)) {
+      this.#isInFront = () => isInFront(owner, info.rdev);
+    }
     const access = use === "read" ? 0 : O_WRONLY;
     const given = libc().fcntl(number, F_GETFL) & O_ACCMODE;
     if (given !== access && given !== O_RDWR) this.#kind = "unfit";
@@ -127,10 +129,8 @@ export class Descriptor {
 
   /** Of a terminal; null where it is none, or has none. */
   size(): TerminalSize | null {
-    const found = new Uint16Array(4);
     if (this.#isClosed) return null;
-    if (libc().ioctl(this.#number, TIOCGWINSZ, new Uint8Array(found.buffer)) < 0) return null;
-    const [rows, columns] = found;
+    const { rows, columns } = windowOf(this.#number) ?? { rows: 0, columns: 0 };
     return rows > 0 && columns > 0 ? { rows, columns } : null;
   }
 
@@ -186,6 +186,13 @@ function isSameAnew({ isFifo, isCharDevice, rdev }: Deno.FileInfo): boolean {
   const major = ((rdev ?? 0) >> 8) & 0xfff;
   const isKnown = DEVICES.includes(major) || (major >= TERMINALS[0] && major <= TERMINALS[1]);
   return isFifo === true || (isCharDevice === true && isKnown);
+}
+
+/** Null where it is no terminal. */
+function windowOf(number: number): TerminalSize | null {
+  const found = new Uint16Array(4);
+  if (libc().ioctl(number, TIOCGWINSZ, new Uint8Array(found.buffer)) < 0) return null;
+  return { rows: found[0], columns: found[1] };
 }
 
 function stat(path: string): Deno.FileInfo | null {
