@@ -23,6 +23,7 @@ import {
   O_WRONLY,
   TIOCGWINSZ,
 } from "./libc.ts";
+import { isInFront } from "./process_end.ts";
 import type { Readiness } from "./readiness.ts";
 
 /** Those of Linux that are told in words. */
@@ -32,6 +33,9 @@ const CHUNK = 64 * 1024;
 const SIP = 4096;
 /** Threads for descriptors that may block: these may hang, and the process has 32 for everything. */
 const THREADS = 12;
+
+/** Milliseconds until it is looked whether who was in the background still is. */
+const BEHIND = 100;
 
 /**
  * - `socket`: calls can be told not to block
@@ -46,20 +50,25 @@ export class Descriptor {
   readonly #readiness: Readiness;
   readonly #kind: Kind;
   readonly #number: number;
+  /** For a terminal's input: whether what is typed is for who handed it over. */
+  readonly #isInFront: (() => boolean) | null = null;
   /** Threads that are at it: its number must not become another's. */
   #busy = 0;
   #isClosed = false;
 
-  /** Takes the descriptor `number` over; {@linkcode close} closes it. */
+  /** Takes the descriptor `number` over from a process; {@linkcode close} closes it. */
   constructor(
     number: number,
-    { use, readiness }: { use: "read" | "write"; readiness: Readiness },
+    { use, readiness, owner }: { use: "read" | "write"; readiness: Readiness; owner: number },
   ) {
     this.#readiness = readiness;
     this.#number = number;
     const path = `/proc/self/fd/${number}`;
     const info = stat(path);
     this.#kind = info?.isSocket ? "socket" : info?.isFile ? "file" : "shared";
+    if (use === "read" && info?.isCharDevice && windowOf(number)) {
+      this.#isInFront = () => isInFront(owner, info.rdev);
+    }
     const access = use === "read" ? 0 : O_WRONLY;
     const given = libc().fcntl(number, F_GETFL) & O_ACCMODE;
     if (given !== access && given !== O_RDWR) this.#kind = "unfit";
@@ -79,6 +88,10 @@ export class Descriptor {
       if (this.#isClosed || this.#kind === "unfit") return null;
       // Nobody may lose what is typed for whoever comes next: it is read when it is there, and only then.
       if (this.#kind === "shared") await this.#readiness.wait(this.#number, "read");
+      if (this.#isInFront?.() === false) {
+        await new Promise((resolve) => setTimeout(resolve, BEHIND));
+        continue;
+      }
       const count = this.#hasThread
         ? await this.#inThread(() => libc().readInThread(this.#number, buffer, size))
         : this.#kind === "socket"
@@ -104,6 +117,7 @@ export class Descriptor {
         ? libc().send(this.#number, some, size, MSG_DONTWAIT | MSG_NOSIGNAL)
         : libc().write(this.#number, some, size);
       if (count >= 0) return count;
+      if (this.#isClosed) throw new ReaderGone(); // its number may be another's
       // What went wrong in a thread, only another try tells; a file does not make us wait.
       const failed = this.#hasThread
         ? this.#kind === "file" && libc().write(this.#number, some, size) < 0 ? errno() : EPIPE
@@ -115,10 +129,8 @@ export class Descriptor {
 
   /** Of a terminal; null where it is none, or has none. */
   size(): TerminalSize | null {
-    const found = new Uint16Array(4);
     if (this.#isClosed) return null;
-    if (libc().ioctl(this.#number, TIOCGWINSZ, new Uint8Array(found.buffer)) < 0) return null;
-    const [rows, columns] = found;
+    const { rows, columns } = windowOf(this.#number) ?? { rows: 0, columns: 0 };
     return rows > 0 && columns > 0 ? { rows, columns } : null;
   }
 
@@ -174,6 +186,13 @@ function isSameAnew({ isFifo, isCharDevice, rdev }: Deno.FileInfo): boolean {
   const major = ((rdev ?? 0) >> 8) & 0xfff;
   const isKnown = DEVICES.includes(major) || (major >= TERMINALS[0] && major <= TERMINALS[1]);
   return isFifo === true || (isCharDevice === true && isKnown);
+}
+
+/** Null where it is no terminal. */
+function windowOf(number: number): TerminalSize | null {
+  const found = new Uint16Array(4);
+  if (libc().ioctl(number, TIOCGWINSZ, new Uint8Array(found.buffer)) < 0) return null;
+  return { rows: found[0], columns: found[1] };
 }
 
 function stat(path: string): Deno.FileInfo | null {

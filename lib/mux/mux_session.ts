@@ -93,7 +93,7 @@ export async function serveMux(socket: ControlSocket, way: MuxWay): Promise<void
         if (waiting) {
           const count = waiting.kind === "session" ? 3 : 2;
           if (socket.descriptors.length < count || !reader.skip(count)) break;
-          const streams = streamsOf(socket.descriptors.splice(0, count), way);
+          const streams = streamsOf(socket, { count, way });
           const options = { socket, way, streams, signal: gone.signal };
           session = carryOut(waiting, options);
           waiting = null;
@@ -137,11 +137,16 @@ interface Streams {
   stderr: Descriptor | null;
 }
 
-function streamsOf([stdin, stdout, stderr]: number[], { readiness }: MuxWay): Streams {
+function streamsOf(
+  { descriptors, peer: owner }: ControlSocket,
+  { count, way: { readiness } }: { count: number; way: MuxWay },
+): Streams {
+  const [stdin, stdout, stderr] = descriptors.splice(0, count);
+  const output = { use: "write", readiness, owner } as const;
   return {
-    stdin: new Descriptor(stdin, { use: "read", readiness }),
-    stdout: new Descriptor(stdout, { use: "write", readiness }),
-    stderr: stderr === undefined ? null : new Descriptor(stderr, { use: "write", readiness }),
+    stdin: new Descriptor(stdin, { use: "read", readiness, owner }),
+    stdout: new Descriptor(stdout, output),
+    stderr: stderr === undefined ? null : new Descriptor(stderr, output),
   };
 }
 

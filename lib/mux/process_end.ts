@@ -1,4 +1,7 @@
-/** Waits for processes that are not ours to end (pidfd). For `mux_sockets.ts`. */
+/**
+ * Processes that are not ours: when they end (pidfd), who started them, whether a terminal's input is theirs. For the
+ * daemon's `held_exec.ts` and for `descriptor.ts`.
+ */
 import { libc, SYS_PIDFD_OPEN } from "./libc.ts";
 import type { Readiness } from "./readiness.ts";
 
@@ -24,9 +27,25 @@ export function watchProcess(pid: number, readiness: Readiness): Watch | null {
 
 /** Who started a process; null when it is gone. */
 export function parentOf(pid: number): number | null {
+  return numbersOf(pid)?.[1] ?? null;
+}
+
+/**
+ * Whether a process may read the terminal with that device number: it is not the one that it was started from, or what is
+ * typed there is for its process group. As if it read itself: in the background, or stopped, it gets nothing.
+ */
+export function isInFront(pid: number, device: number | null): boolean {
+  const numbers = numbersOf(pid);
+  if (!numbers) return false;
+  const [, , group, , terminal, foreground] = numbers;
+  return terminal !== device || foreground < 0 || group === foreground;
+}
+
+/** What Linux tells of a process (proc_pid_stat) from its state on; null when it is gone. */
+function numbersOf(pid: number): number[] | null {
   try {
     const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
   } catch {
     return null;
   }

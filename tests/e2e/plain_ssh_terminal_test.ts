@@ -63,6 +63,27 @@ for (const runtime of ["deno", "none"] as const) {
           assertStringIncludes(shown, "<mine>");
         });
 
+        await t.step("in the background it reads nothing, and in front again it does", async () => {
+          const line = ssh("web1", `'echo sta""rted; while read x; do echo got-$x; done'`).join(
+            " ",
+          );
+          const steps: Step[] = [["# ", "type", `${line} &\r`]];
+          for (let count = 0, seen = "started"; count < 5; count++) {
+            steps.push([seen, "type", `echo mi''ne${count}\r`]);
+            seen = `mine${count}`;
+          }
+          steps.push(["mine4", "type", "fg\r"], ["read x", "type", "theirs\r"]);
+          steps.push(["got-theirs", "type", "\x1a"], ["Stopped", "type", "echo ag''ain\r"]);
+          steps.push(["again", "type", "kill -9 %1; disown %1; exit 3\r"]);
+          const bash = ["bash", "--norc", "--noediting", "-i"];
+          const { status, shown } = await playCommand(bash, steps, {
+            ...env,
+            TERM: "xterm",
+          });
+          assertEquals(status, 3);
+          assertEquals(shown.match(/got-[^$\s]+/g), ["got-theirs"], shown);
+        });
+
         await t.step("one that is killed takes its command along", async () => {
           for (const signal of ["SIGTERM", "SIGKILL"]) {
             const { status } = await play(ssh("-t", "web1", "echo go; exec sleep 1000"), [
@@ -77,7 +98,7 @@ for (const runtime of ["deno", "none"] as const) {
         assertEquals([await sshd.logins(), await leftOpen()], [logins, []]);
 
         await t.step("a daemon that is killed gives the terminal back", async () => {
-          const played = play(ssh("-t", "web1", "echo go; sleep 1000"), [["go", "size", [20, 80]]]);
+          const played = play(ssh("-t", "web1", "echo go; sleep 1000"), []);
           const killed = readProcess(await daemon())!;
           const started = () =>
             account.processes().some(({ command }) => /^sleep 1000/.test(command));

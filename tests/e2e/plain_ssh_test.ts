@@ -78,6 +78,9 @@ for (const runtime of ["deno", "none"] as const) {
               "ssh web1 cat < /dev/null; ssh -n web1 'cat; echo end'",
           );
           assertEquals(stdout, "a\nb\nend\n");
+          // With -f who asked for it is gone before it runs.
+          await overHeld("ssh web1 rm -f ended; ssh -f web1 'cat; touch ended'");
+          await until(() => exists(`${account.home}/ended`));
         });
 
         await t.step(

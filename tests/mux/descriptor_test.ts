@@ -35,8 +35,8 @@ async function check(
   try {
     await body({
       readiness,
-      reading: (own) => new Descriptor(own.share(), { use: "read", readiness }),
-      writing: (own) => new Descriptor(own.share(), { use: "write", readiness }),
+      reading: (own) => new Descriptor(own.share(), { use: "read", readiness, owner: Deno.pid }),
+      writing: (own) => new Descriptor(own.share(), { use: "write", readiness, owner: Deno.pid }),
     });
   } finally {
     await readiness.close();
@@ -52,6 +52,20 @@ async function text(from: Descriptor): Promise<string | null> {
 
 async function writeAll(to: Descriptor, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
+}
+
+/** What a terminal carries comes when the system gets to it. */
+async function takeAll(
+  from: Own,
+  { length, readiness }: { length: number; readiness: Readiness },
+): Promise<string> {
+  let all = "";
+  while (all.length < length) {
+    await readiness.wait(from.number, "read");
+    all += from.take() ?? "";
+  }
+  readiness.forget(from.number);
+  return all;
 }
 
 async function isGone(what: Promise<unknown>): Promise<void> {
@@ -240,7 +254,7 @@ linux(
 linux(
   "descriptor: on a terminal lines come, sizes are seen, and who reads next loses nothing",
   () =>
-    check(async ({ reading, writing }) => {
+    check(async ({ readiness, reading, writing }) => {
       const { user, terminal: end } = terminal();
       const { flags } = end;
       const from = reading(end);
@@ -254,12 +268,12 @@ linux(
       assert((await shell.output()).success);
       assertEquals([from.size(), to.size()], Array(2).fill({ rows: 41, columns: 99 }));
       await writeAll(to, encode("shown"));
-      assertEquals(user.take(), "typed\r\nshown");
+      assertEquals(await takeAll(user, { length: 12, readiness }), "typed\r\nshown");
       const waiting = from.read();
       from.close();
       assertEquals([await waiting, from.size()], [null, null]);
       user.put("for the shell\n");
-      assertEquals(end.take(), "for the shell\n");
+      assertEquals(await takeAll(end, { length: 14, readiness }), "for the shell\n");
       assertEquals([end.flags, flags & O_NONBLOCK], [flags, 0]);
       // One that is stopped (^S) holds nobody up.
       user.put("\x13");
@@ -327,5 +341,32 @@ others(
       assertEquals(await end, null);
       last.close();
       reader.close();
+    }),
+);
+
+others(
+  "descriptor: closed while it waits for a thread, it writes to nobody else's file",
+  () =>
+    check(async ({ readiness, reading }) => {
+      await using dir = await tempDir();
+      for (const name of ["mine", "theirs"]) await Deno.writeTextFile(dir.join(name), "");
+      const [reader, writer] = pipe({ blocks: true });
+      // All are woken by one byte, and those that do not get it hold their threads.
+      const many = asSomebodyElse(() => Array.from({ length: 14 }, () => reading(reader)));
+      const reads = many.map((one) => one.read());
+      writer.put("x");
+      await Promise.race(reads);
+      using file = openPath(dir.join("mine"), O_WRONLY);
+      const number = file.share();
+      const to = new Descriptor(number, { use: "write", readiness, owner: Deno.pid });
+      const waiting = isGone(to.write(encode("mine")));
+      to.close();
+      using theirs = openPath(dir.join("theirs"), O_WRONLY);
+      assertEquals(theirs.number, number);
+      writer.close();
+      await Promise.all(reads);
+      await waiting;
+      assertEquals(await Deno.readTextFile(dir.join("theirs")), "");
+      for (const one of [...many, reader]) one.close();
     }),
 );

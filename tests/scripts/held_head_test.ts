@@ -114,7 +114,7 @@ hosts("held ssh: what it is not for is the program's", () =>
     const { workspace } = user;
     const config = ["-F", workspace.config];
     const not: string[][] = [
-      [...config, "-tt", "web1", "exit 6"],
+      [...config, "-t", "-t", "web1", "exit 6"],
       [...config, "-a", "web1", "exit 6"],
       [...config, "-o", "ControlPath=none", "web1", "exit 6"],
       [...config, "-o", "RemoteCommand=x", "-o", "RemoteCommand=none", "web1", "exit 6"],
@@ -165,6 +165,33 @@ hosts(
       assert(!names.includes("pwned"));
     }),
 );
+
+for (const dir of ["it is/a dir", "it's", "100%d", "$HOME", "a`b"]) {
+  hosts(`held ssh: with a runtime directory called ${dir}`, () =>
+    inWorld(async ({ user, run }) => {
+      const config = ["-F", user.workspace.config];
+      for (const subcommand of ["ssh", "exec"]) {
+        const ran = await run([subcommand, ...config, "web1", "cat; exit 7"], { stdin: "in" });
+        const expected = [7, "in", "", dir === "it is/a dir"];
+        assertEquals([ran.code, ran.stdout, ran.stderr, ran.direct], expected, subcommand);
+      }
+    }, { dir }));
+}
+
+hosts("held ssh: whatever the shell was told before", () =>
+  inWorld(async ({ user, run }) => {
+    const words = ["-F", user.workspace.config, "web1", "cat; exit 7"];
+    const odd = { IFS: "/hw1", user: "a", to: "b", config: "c", at: "/", value: "o", command: "x" };
+    const shells = [[], ["/bin/sh", "-f"], ["/bin/bash"], ["/bin/bash", "-u"]];
+    for (const subcommand of ["ssh", "exec"]) {
+      for (const shell of shells) {
+        const ran = await run([subcommand, ...words], { stdin: "in", env: odd, shell });
+        assertEquals([ran.code, ran.stdout, ran.stderr, ran.direct], [7, "in", "", true]);
+      }
+      const ran = await run([subcommand, ...words], { stdin: "in", unset: ["HOME", "SHELL"] });
+      assertEquals([ran.code, ran.stdout, ran.stderr, ran.direct], [7, "in", "", true]);
+    }
+  }));
 
 hosts(
   "held ssh: what a daemon that was killed has left is not taken for it",

@@ -17,6 +17,7 @@ if pid == 0:
     os.close(master)
     os.login_tty(slave) if hasattr(os, "login_tty") else (os.setsid(), fcntl.ioctl(slave, termios.TIOCSCTTY, 0), [os.dup2(slave, fd) for fd in (0, 1, 2)])
     os.execvp(words[0], words)
+signal.signal(signal.SIGALRM, lambda *_: sys.exit("too slow, waiting for %r in %r" % (steps[:1], shown)))
 signal.alarm(30)
 seen, shown, ended = b"", b"", False
 while steps:
