@@ -44,14 +44,13 @@ export function offeredAlgorithms(settings: SshSettings): Record<Kind, string[]>
   return offer;
 }
 
-/** The same as ssh2 wants it, the fast ciphers first where nobody chose another order. */
-export function ssh2Algorithms(
-  offer: Record<Kind, string[]>,
-  options: { compression: boolean },
-): ConnectConfig["algorithms"] {
-  const compress = options.compression ? ["zlib@openssh.com", "zlib", "none"] : ["none"];
+/**
+ * The same as ssh2 wants it, the fast ciphers first where nobody chose another order. Nothing is compressed, whatever
+ * ssh_config wishes: ssh2 reaches into node's zlib for that, which Deno has no counterpart of.
+ */
+export function ssh2Algorithms(offer: Record<Kind, string[]>): ConnectConfig["algorithms"] {
   const cipher = fastFirst(offer.cipher, { isAesGcmFast });
-  return { ...offer, cipher, compress } as ConnectConfig["algorithms"];
+  return { ...offer, cipher, compress: ["none"] } as ConnectConfig["algorithms"];
 }
 
 /** `ciphers` as they are when a user chose their order, else those first that cost both ends the least. */

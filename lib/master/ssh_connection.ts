@@ -179,7 +179,7 @@ async function shakeHands(settings: SshSettings, handshake: Handshake): Promise<
       client.connect({
         sock: way.stream,
         username: settings.user,
-        algorithms: ssh2Algorithms(offer, settings),
+        algorithms: ssh2Algorithms(offer),
         authHandler: authentication.handler,
         hostVerifier: (key: Uint8Array, verify: (valid: boolean) => void) => {
           // ssh2 loses its way when an answer comes while it computes, and Deno may run microtasks there:

@@ -55,7 +55,6 @@ export interface SshSettings {
   kexAlgorithms: string[];
   hostKeyAlgorithms: string[];
   pubkeyAcceptedAlgorithms: string[];
-  compression: boolean;
   /** Patterns of names in the client's environment that are sent. */
   sendEnv: string[];
   setEnv: Record<string, string>;
@@ -150,7 +149,6 @@ export function settingsFrom(raw: RawConfig, request: SshRequest): SshSettings {
     kexAlgorithms: list("kexalgorithms"),
     hostKeyAlgorithms: list("hostkeyalgorithms"),
     pubkeyAcceptedAlgorithms: list("pubkeyacceptedalgorithms"),
-    compression: flag("compression"),
     sendEnv: raw.get("sendenv") ?? [],
     setEnv: Object.fromEntries((raw.get("setenv") ?? []).map((pair) => {
       const at = pair.indexOf("=");
