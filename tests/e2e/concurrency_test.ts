@@ -122,7 +122,8 @@ hosts("exec: a host that stops answering is found out, and reached again", async
 
 /** Starts more commands than there are sessions, and ends each as soon as it runs. */
 async function endAllBehindSudo(workspace: Workspace, count: number): Promise<void> {
-  const line = "echo ready; exec sleep 87654";
+  const sleep = `sleep ${100_000 + crypto.getRandomValues(new Uint32Array(1))[0]}`; // nobody else's
+  const line = `echo ready; exec ${sleep}`;
   const clients = await Promise.all(
     Array.from({ length: count }, () => workspace.spawn("exec", ["target,sudo", line])),
   );
@@ -140,7 +141,7 @@ async function endAllBehindSudo(workspace: Workspace, count: number): Promise<vo
     await Promise.all([reader.cancel(), client.stderr.cancel()]);
     await client.stdin.close().catch(() => {});
   }));
-  const sleeping = () => listProcesses().filter(({ command }) => command === "sleep 87654");
+  const sleeping = () => listProcesses().filter(({ command }) => command === sleep);
   assertEquals(await waitUntilGone(sleeping), []);
 }
 
