@@ -41,9 +41,25 @@ function innerSsh(
     head.writeUInt32BE(bytes.length, 1);
     conn.write(Buffer.concat([head, bytes]), then);
   };
-  // Not by process.stdout: on a pipe that blocks the loop. And on Deno not by fs.write, which goes on after a part, and
-  // when that fails (rsync's output does not block) does not tell of the part: it would be written again.
+  // Not by process.stdout: on a pipe that blocks the loop. On Deno not by fs.write either, which goes on after a part and
+  // does not tell of it when that fails.
   const { Deno } = globalThis as { Deno?: typeof globalThis.Deno };
+  if (Deno?.build.os === "linux") {
+    // What does not block (rsync's output) Deno writes in part, and now and then some of it twice.
+    try {
+      const i32 = "i32";
+      const libc = Deno.dlopen("libc.so.6", {
+        fcntl: { parameters: [i32, i32, i32], result: i32 },
+      });
+      const [getFlags, setFlags, nonBlocking] = [3, 4, 2048];
+      for (const descriptor of [1, 2]) {
+        const flags = libc.symbols.fcntl(descriptor, getFlags, 0);
+        if (flags >= 0) libc.symbols.fcntl(descriptor, setFlags, flags & ~nonBlocking);
+      }
+    } catch {
+      // Another library: what does not block is tried again below.
+    }
+  }
   const write = (descriptor: number, bytes: Buffer): Promise<number> =>
     Deno
       ? Deno[descriptor === 1 ? "stdout" : "stderr"].write(bytes)
