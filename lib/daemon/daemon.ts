@@ -174,7 +174,7 @@ export class Daemon {
       this.#router.receive(frame, link);
     }
     await link.run({
-      onFrame: (frame) => this.#router.receive(frame, link),
+      onFrame: (frame) => this.#tree.receive(frame, link),
       onClose: () => this.#forget(id, link),
     }, rest);
   }

@@ -1,8 +1,10 @@
 /** The tree of contexts below the daemon: its router, the ids in it, and the modules that contexts were given. */
-import { ALLOCATE_ID, FIRST_DYNAMIC_HANDLE } from "../core/constants.ts";
+import { ALLOCATE_ID, FIRST_DYNAMIC_HANDLE, IS_DEAD } from "../core/constants.ts";
 import { CORE_MODULES } from "../core/core_modules.ts";
 import { HoldfastError } from "../core/errors.ts";
+import { type Frame, makeFrame } from "../core/frame.ts";
 import { Importer } from "../core/importer.ts";
+import { encodeJson } from "../core/json.ts";
 import type { Link } from "../core/link.ts";
 import { Router } from "../core/router.ts";
 import { detachChild } from "../parent/detach_child.ts";
@@ -10,6 +12,9 @@ import { ModuleCompiler } from "../sources/module_compiler.ts";
 import { isOwnModule, type OwnModule, ownModule } from "../sources/own_modules.ts";
 import { ContextIds, RANGE } from "./context_ids.ts";
 import type { Log } from "./log.ts";
+
+/** Contexts of which it is remembered why they have gone. */
+const REMEMBERED = 256;
 
 /** Ranges of ids that the contexts behind one link may ask for, together. */
 const RANGES_PER_LINK = 64;
@@ -25,6 +30,8 @@ export class Tree {
   readonly #names: Map<number, string> = new Map();
   readonly #loaded: Map<number, Map<OwnModule, Promise<void>>> = new Map();
   readonly #ranges: WeakMap<Link, number> = new WeakMap();
+  /** The last that have gone, for clients that were told of them and had not used them yet. */
+  readonly #gone: Map<number, HoldfastError> = new Map();
 
   constructor({ owner, log }: { owner: string; log: Log }) {
     this.owner = owner;
@@ -52,11 +59,24 @@ export class Tree {
       this.#ranges.set(link, ranges + 1);
       this.router.sendJson(reply, { ok: { first: this.grantIds(src, RANGE), count: RANGE } });
     });
-    this.router.onGone((id) => {
+    this.router.onGone((id, reason) => {
+      this.#gone.set(id, reason);
+      if (this.#gone.size > REMEMBERED) this.#gone.delete(this.#gone.keys().next().value!);
       this.#loaded.delete(id);
       this.#names.delete(id);
       this.ids.release(id);
     });
+  }
+
+  /** What a client sends. If that is for a context which has gone meanwhile, the answer is why, and not that it is none. */
+  receive(frame: Frame, link: Link): void {
+    const reason = this.#gone.get(frame.dst);
+    const { dst, src, replyTo: handle } = frame;
+    if (!reason || handle < FIRST_DYNAMIC_HANDLE || this.router.linkOf(dst)) {
+      return this.router.receive(frame, link);
+    }
+    const header = { dst: src, src: dst, auth: this.router.id, handle, replyTo: IS_DEAD };
+    link.send(makeFrame(header, encodeJson({ ...reason.toWire() })));
   }
 
   /** A context runs the core now. */
