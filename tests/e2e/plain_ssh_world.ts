@@ -48,19 +48,15 @@ export async function inWorld(
   await using workspace = await Workspace.create();
   await workspace.addHost("web1", { user: account.name, port: proxy.port, config: lines });
   await workspace.trust(sshd, { port: proxy.port });
-  const written = await workspace.run("setup", [
-    "ssh-config",
-    "--write",
-    "-F",
-    workspace.config,
-    "web1",
-  ]);
+  const config = workspace.join("config"); // its home may be read-only
+  await Deno.copyFile(workspace.config, config);
+  const written = await workspace.run("setup", ["ssh-config", "--write", "-F", config, "web1"]);
   assertEquals(written.code, 0);
   const env = await workspace.env();
   const bash: World["bash"] = async (line, options = {}) => {
     const { code, stdout, stderr } = await new Deno.Command("bash", {
       args: ["-c", `ssh() { command ssh -F "$CONFIG" "$@"; }; ${line}`],
-      env: { ...env, CONFIG: workspace.config, FILES: workspace.join(""), ...options.env },
+      env: { ...env, CONFIG: config, FILES: workspace.join(""), ...options.env },
       clearEnv: true,
       stdin: "null",
     }).output();
@@ -77,7 +73,7 @@ export async function inWorld(
     workspace,
     env,
     bash,
-    ssh: (...words) => ["ssh", "-F", workspace.config, ...words],
+    ssh: (...words) => ["ssh", "-F", config, ...words],
     async overHeld(line, options) {
       const before = await sshd.logins();
       const ran = await bash(line, options);
