@@ -79,6 +79,7 @@ export class PlainSsh {
 
   /** Nobody finds the sockets any more; what is under way goes on. */
   async close(): Promise<void> {
+    if (this.#isClosed) return; // another daemon may have its sockets there by now
     this.#isClosed = true;
     (await this.#sockets?.catch(() => null))?.withdrawAll();
   }

@@ -155,10 +155,17 @@ export class MuxSockets {
   }
 }
 
-/** In the place of an earlier one; it may lead to nowhere once its socket has gone. */
+/** In the place of an earlier one, at once: somebody may be about to follow it. It may lead to nowhere in the end. */
 function link(to: string, path: string): void {
-  removeFile(path);
-  Deno.symlinkSync(to, path);
+  try {
+    if (Deno.readLinkSync(path) === to) return;
+  } catch {
+    // There is none.
+  }
+  const made = `${path}.${Deno.pid}`;
+  removeFile(made);
+  Deno.symlinkSync(to, made);
+  Deno.renameSync(made, path);
 }
 
 function removeFile(path: string): void {

@@ -66,7 +66,7 @@ of_session() {
   case $1 in
     SendEnv[\ =]* | SetEnv[\ =]* | [Bb]atch[Mm]ode[\ =]* | RequestTTY=no | RemoteCommand=none) ;;
     ForwardAgent[\ =]no | ForwardX11[\ =]no | ClearAllForwardings[\ =]yes | PermitLocalCommand[\ =]no) ;;
-    ControlMaster=* | ControlPersist=* | ConnectTimeout=*) ;;
+    ControlMaster=* | ControlPersist=* | ControlPath=* | ConnectTimeout=*) ;;
     # How nobody logs in once more.
     KbdInteractiveAuthentication=no | PasswordAuthentication=no | PreferredAuthentications=*) ;;
     User=*)

@@ -226,6 +226,9 @@ test("daemon: one of another version is replaced, and its work goes on", async (
   assertEquals((await old.status).code, 6);
   const gone = await waitUntilGone(() => before.filter(({ pid }) => readProcess(pid)));
   assertEquals(gone, []);
+  // What it removes are its own control sockets.
+  const controls = await Deno.readTextFile(`${workspace.dir}/ssh/daemon`);
+  assertEquals(controls.split(" ")[0], String(await daemonOf(workspace)));
 });
 
 test("disconnect: closes the connection, and what ran there says so", async () => {
