@@ -64,6 +64,7 @@ find_sockets() {
 # ssh's usual words for a command.
 of_session() {
   case $1 in
+    ControlPath=none) return 1 ;;
     SendEnv[\ =]* | SetEnv[\ =]* | [Bb]atch[Mm]ode[\ =]* | RequestTTY=no | RemoteCommand=none) ;;
     ForwardAgent[\ =]no | ForwardX11[\ =]no | ClearAllForwardings[\ =]yes | PermitLocalCommand[\ =]no) ;;
     ControlMaster=* | ControlPersist=* | ControlPath=* | ConnectTimeout=*) ;;
