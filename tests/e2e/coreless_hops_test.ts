@@ -5,6 +5,7 @@ import { type Container, startContainer } from "../support/container.ts";
 import { Workspace } from "../support/holdfast.ts";
 import { listing, makeTree } from "../support/odd_tree.ts";
 import { describeProcesses, listProcesses, waitUntilGone } from "../support/processes.ts";
+import { signalReaches } from "../support/signal_reaches.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 import type { Runtime } from "../support/tools.ts";
@@ -136,18 +137,7 @@ for (const runtime of ["deno", "node", "bun"] as const) {
 
     await t.step("a signal reaches the command, and only that", async () => {
       for (const target of [inBox, `${inBox},su=app`]) {
-        await using process = await workspace.spawn("exec", [
-          target,
-          "trap 'echo caught; exit 9' USR2; echo ready; while :; do sleep 0.05; done",
-        ]);
-        const reader = process.stdout.getReader();
-        const read = async () => new TextDecoder().decode((await reader.read()).value);
-        assertEquals(await read(), "ready\n");
-        process.kill("SIGUSR2");
-        assertEquals(await read(), "caught\n");
-        assertEquals((await process.status).code, 9);
-        await Promise.all([reader.cancel(), process.stderr.cancel()]);
-        await process.stdin.close().catch(() => {});
+        await signalReaches(workspace, target);
       }
     });
 

@@ -5,6 +5,7 @@ import { startContainer } from "../support/container.ts";
 import { Workspace } from "../support/holdfast.ts";
 import { listing, makeTree } from "../support/odd_tree.ts";
 import { describeProcesses, listProcesses, waitUntilGone } from "../support/processes.ts";
+import { signalReaches } from "../support/signal_reaches.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -308,18 +309,7 @@ test.needs("sshd", "namespaces", "sudo", "su", "podman", "runc", "busybox", "bwr
     });
 
     await t.step("a signal reaches a command in the container, and only that", async () => {
-      await using process = await world.workspace.spawn("exec", [
-        `web1,sudo,podman=${box.name}`,
-        "trap 'echo caught; exit 9' USR2; echo ready; while :; do sleep 0.05; done",
-      ]);
-      const reader = process.stdout.getReader();
-      const read = async () => new TextDecoder().decode((await reader.read()).value);
-      assertEquals(await read(), "ready\n");
-      process.kill("SIGUSR2");
-      assertEquals(await read(), "caught\n");
-      assertEquals((await process.status).code, 9);
-      await Promise.all([reader.cancel(), process.stderr.cancel()]);
-      await process.stdin.close().catch(() => {});
+      await signalReaches(world.workspace, `web1,sudo,podman=${box.name}`);
     });
 
     await t.step("files into the container and back, with busybox's tools", async () => {

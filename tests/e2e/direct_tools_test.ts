@@ -4,6 +4,7 @@ import { type Account, createAccount } from "../support/accounts.ts";
 import { busyboxRoot } from "../support/busybox_root.ts";
 import { type RunOptions, Workspace } from "../support/holdfast.ts";
 import { listing, makeTree } from "../support/odd_tree.ts";
+import { signalReaches } from "../support/signal_reaches.ts";
 import { startSshd } from "../support/sshd.ts";
 import { test } from "../support/test.ts";
 
@@ -63,18 +64,7 @@ async function checkCommands({ exec, workspace }: World, target: string): Promis
   const outcome = await exec([target, line], { stdin: "in\n" });
   assertEquals(outcome, { code: 7, stdout: "in\nout\n", stderr: "err\n" });
   assertEquals((await exec([target, "kill -TERM $$"])).code, 143);
-  await using process = await workspace.spawn("exec", [
-    target,
-    "trap 'echo caught; exit 9' USR2; echo ready; while :; do sleep 0.05; done",
-  ]);
-  const reader = process.stdout.getReader();
-  const read = async () => new TextDecoder().decode((await reader.read()).value);
-  assertEquals(await read(), "ready\n");
-  process.kill("SIGUSR2");
-  assertEquals(await read(), "caught\n");
-  assertEquals((await process.status).code, 9);
-  await Promise.all([reader.cancel(), process.stderr.cancel()]);
-  await process.stdin.close().catch(() => {});
+  await signalReaches(workspace, target);
 }
 
 /** A tree goes to `path` behind `target` and comes back as it was. */
